@@ -1,0 +1,244 @@
+"""What a robot is: joints and limits from its URDF, and what a URDF lacks from ``config/robots/<name>.yaml``."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from rl_robot_control.config import config_names, find_config, load_settings, settings
+from rl_robot_control.errors import RobotDescriptionError, UnknownNameError
+from rl_robot_control.robots.urdf import UrdfJoint, load_urdf, movable_joints, resolve_uri
+from rl_robot_control.types import BoolArray, FloatArray, InitialState
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Vector3 = tuple[float, float, float]
+
+
+@settings
+class JointSettings:
+    """What the URDF does not say about the joints that a pattern matches."""
+
+    default_position: float = 0.0  # [rad]
+    stiffness: Positive  # proportional gain of the position drive [N·m/rad]
+    damping: Positive  # derivative gain of the position drive [N·m·s/rad]
+    armature: Annotated[float, Field(ge=0)] = 0.0  # reflected rotor inertia [kg·m²]
+    acceleration_limit: Positive  # bound on the commanded reference [rad/s²]
+
+
+@settings
+class BaseSettings:
+    """The robot's root."""
+
+    kind: Literal['floating', 'fixed']
+    link: str
+    height: float = 0.0  # of the root above the floor in the default pose [m]
+
+
+@settings
+class ContactSettings:
+    """Box, centred in a frame, in which contact forces on the frame's link are summed."""
+
+    size: Vector3  # edge lengths [m]
+
+
+@settings
+class FrameSettings:
+    """A named point of interest on a link."""
+
+    link: str
+    offset: Vector3 = (0.0, 0.0, 0.0)  # in the link's frame [m]
+    contact: ContactSettings | None = None
+
+
+@settings
+class ShieldSettings:
+    """A robot's deviations from the shield's default limits; null means "the default"."""
+
+    position_margin: float | None = None  # [rad]
+    velocity_fraction: Annotated[float, Field(gt=0, le=1)] = 0.8  # of the URDF's velocity
+    effort_fraction: Annotated[float, Field(gt=0, le=1)] = 0.9  # of the URDF's effort
+    tilt_limit: Positive | None = 1.0  # [rad]; null: no tilt check (fixed base)
+    tilt_duration: float = 0.04  # [s]
+    why: str = ''  # why these values, for people
+
+
+@settings
+class TopicSettings:
+    """The robot's own topic names, relative to its namespace."""
+
+    controller: str = 'joint_group_position_controller'
+
+
+@settings
+class RobotSettings:
+    """The file ``config/robots/<name>.yaml``."""
+
+    name: str
+    description: str = ''
+    urdf: str  # path or package:// URI
+    base: BaseSettings
+    controlled_joints: list[str] | None = None  # null: every movable joint, in the URDF's order
+    joints: dict[str, JointSettings]  # regular expression → settings; each joint matches exactly one
+    default_pose: dict[str, float] = Field(default_factory=dict)  # regular expression → position [rad], overrides
+    frames: dict[str, FrameSettings] = Field(default_factory=dict)
+    shield: ShieldSettings = Field(default_factory=ShieldSettings)
+    topics: TopicSettings = Field(default_factory=TopicSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobotModel:
+    """A robot's joints, limits and frames. Joint arrays have shape (J,) in the order of ``joint_names``."""
+
+    name: str
+    urdf_path: Path
+    urdf: str  # XML with absolute mesh paths
+    settings: RobotSettings
+    joint_names: tuple[str, ...]
+    continuous: BoolArray
+    position_lower: FloatArray  # [rad], -inf where continuous
+    position_upper: FloatArray  # [rad], +inf where continuous
+    velocity_limit: FloatArray  # [rad/s]
+    effort_limit: FloatArray  # [N·m]
+    acceleration_limit: FloatArray  # [rad/s²]
+    default_position: FloatArray  # [rad]
+    stiffness: FloatArray  # [N·m/rad]
+    damping: FloatArray  # [N·m·s/rad]
+    armature: FloatArray  # [kg·m²]
+
+    @property
+    def num_joints(self) -> int:
+        """J."""
+        return len(self.joint_names)
+
+    @property
+    def frame_names(self) -> tuple[str, ...]:
+        """Names of the K frames, in the order of ``RobotState.frame_position``."""
+        return tuple(self.settings.frames)
+
+    @property
+    def floating(self) -> bool:
+        """Whether the base moves."""
+        return self.settings.base.kind == 'floating'
+
+    def joint_indices(self, patterns: Sequence[str]) -> np.ndarray:
+        """Indices of the joints that the regular expressions match, in the order of the patterns.
+
+        Raises:
+            UnknownNameError: A pattern matches no joint.
+        """
+        return np.array(match_names(patterns, self.joint_names, f'joint of {self.name}'), dtype=np.intp)
+
+    def frame_indices(self, names: Sequence[str]) -> np.ndarray:
+        """Indices of named frames.
+
+        Raises:
+            UnknownNameError: The robot has no such frame.
+        """
+        return np.array(match_names(names, self.frame_names, f'frame of {self.name}'), dtype=np.intp)
+
+    def default_state(self, num_robots: int) -> InitialState:
+        """The default pose at rest, standing at the world's origin."""
+        n = num_robots
+        return InitialState(
+            joint_position=np.tile(self.default_position, (n, 1)), joint_velocity=np.zeros((n, self.num_joints)),
+            base_position=np.tile([0.0, 0.0, self.settings.base.height], (n, 1)),
+            base_quaternion=np.tile([0.0, 0.0, 0.0, 1.0], (n, 1)),
+            base_linear_velocity=np.zeros((n, 3)), base_angular_velocity=np.zeros((n, 3)))
+
+
+def list_robots() -> list[str]:
+    """Names of the robots in ``config/robots``."""
+    return config_names('robots')
+
+
+def load_robot(name: str) -> RobotModel:
+    """Load a robot.
+
+    Args:
+        name: Name in ``config/robots``, or a path to such a YAML file.
+
+    Raises:
+        ConfigurationError: The name is unknown or the YAML is wrong.
+        RobotDescriptionError: The URDF is missing or wrong, or YAML and URDF contradict each other.
+    """
+    path = find_config('robots', name)
+    robot = load_settings(path, RobotSettings)
+    urdf_path = resolve_uri(robot.urdf, relative_to=path)
+    root = load_urdf(urdf_path)
+    _check_links(robot, root, urdf_path, path)
+    joints = _controlled(robot, movable_joints(root, urdf_path), path)
+    return _build(robot, joints, root, urdf_path, path)
+
+
+def match_names(patterns: Sequence[str], names: Sequence[str], kind: str) -> list[int]:
+    """Indices of the names that each pattern matches fully, patterns first, each index once.
+
+    Raises:
+        UnknownNameError: A pattern matches nothing.
+    """
+    found: dict[int, None] = {}
+    for pattern in patterns:
+        matches = [i for i, name in enumerate(names) if re.fullmatch(pattern, name)]
+        if not matches:
+            raise UnknownNameError(kind, pattern, names)
+        found.update(dict.fromkeys(matches))
+    return list(found)
+
+
+def _controlled(robot: RobotSettings, joints: list[UrdfJoint], path: Path) -> list[UrdfJoint]:
+    if robot.controlled_joints is None:
+        return joints
+    by_name = {joint.name: joint for joint in joints}
+    for name in robot.controlled_joints:
+        if name not in by_name:
+            raise UnknownNameError('joint', name, by_name, where=f'{path}, controlled_joints')
+    return [by_name[name] for name in robot.controlled_joints]
+
+
+def _check_links(robot: RobotSettings, root: ElementTree.Element, urdf_path: Path, path: Path) -> None:
+    links = [link.get('name', '') for link in root.findall('link')]
+    for where, link in [('base', robot.base.link), *((f'frame {n}', f.link) for n, f in robot.frames.items())]:
+        if link not in links:
+            raise UnknownNameError(f'link of {urdf_path.name}', link, links, where=f'{path}, {where}')
+
+
+def _build(robot: RobotSettings, joints: list[UrdfJoint], root: ElementTree.Element, urdf_path: Path,
+           path: Path) -> RobotModel:
+    names = tuple(joint.name for joint in joints)
+    chosen = [_settings_of(name, robot.joints, path) for name in names]
+    default = np.array([s.default_position for s in chosen])
+    for pattern, value in robot.default_pose.items():
+        default[match_names([pattern], names, f'joint in {path}, default_pose')] = value
+    lower, upper = _array(j.lower for j in joints), _array(j.upper for j in joints)
+    outside = np.flatnonzero((default < lower) | (default > upper))
+    if outside.size:
+        i = outside[0]
+        raise RobotDescriptionError(f"{path}: default position {default[i]} rad of joint '{names[i]}' lies outside its "
+                                    f'limits [{lower[i]}, {upper[i]}] rad in {urdf_path}.')
+    return RobotModel(
+        name=robot.name, urdf_path=urdf_path, urdf=ElementTree.tostring(root, encoding='unicode'), settings=robot,
+        joint_names=names, continuous=np.array([j.kind == 'continuous' for j in joints]), position_lower=lower,
+        position_upper=upper, velocity_limit=_array(j.velocity for j in joints),
+        effort_limit=_array(j.effort for j in joints),
+        acceleration_limit=_array(s.acceleration_limit for s in chosen), default_position=default,
+        stiffness=_array(s.stiffness for s in chosen), damping=_array(s.damping for s in chosen),
+        armature=_array(s.armature for s in chosen))
+
+
+def _settings_of(name: str, patterns: dict[str, JointSettings], path: Path) -> JointSettings:
+    matches = [pattern for pattern in patterns if re.fullmatch(pattern, name)]
+    if len(matches) != 1:
+        found = f'several patterns ({", ".join(matches)})' if matches else 'no pattern'
+        raise RobotDescriptionError(f"{path}: joint '{name}' matches {found} under 'joints'; it must match exactly one.")
+    return patterns[matches[0]]
+
+
+def _array(values: Iterable[float]) -> FloatArray:
+    return np.array(list(values), dtype=np.float64)

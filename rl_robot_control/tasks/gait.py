@@ -1,0 +1,69 @@
+"""A walking clock and the joint motion that goes with it.
+
+The motion is a feed-forward: the policy learns what to add. Formulas and constants were found by trial on the Unitree
+G1; see ``docs/walking.md``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from rl_robot_control.config import settings
+from rl_robot_control.types import FloatArray
+
+
+@settings
+class GaitSettings:
+    """Two legs in alternation, the second one half a period after the first."""
+
+    period: Annotated[float, Field(gt=0)] = 0.8  # of one stride [s]
+    swing_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.4  # of the period that a foot is in the air
+    leg_length: Annotated[float, Field(gt=0)] = 0.62  # hip to ankle [m]
+    hip_half_width: float = 0.12  # lateral distance of a hip from the middle [m]
+
+
+def leg_phases(phase: FloatArray) -> FloatArray:
+    """Phases (N, 2) of the left and the right leg from the clock's phase (N,)."""
+    return np.stack([phase, (phase + 0.5) % 1.0], axis=-1)
+
+
+def swinging(phase: FloatArray, gait: GaitSettings) -> np.ndarray:
+    """Whether each leg should be in the air, (N, 2)."""
+    return leg_phases(phase) < gait.swing_fraction
+
+
+def lift(phase: FloatArray, gait: GaitSettings) -> FloatArray:
+    """How far each foot is through its arc: 0 on the ground, 1 at the top, (N, 2)."""
+    legs = leg_phases(phase)
+    arc = 0.5 - 0.5 * np.cos(2 * np.pi * legs / gait.swing_fraction)
+    return np.where(legs < gait.swing_fraction, arc, 0.0)
+
+
+def sweep(phase: FloatArray, gait: GaitSettings) -> FloatArray:
+    """Fore-aft place of each foot: -1 behind, 1 in front, (N, 2)."""
+    legs, swing = leg_phases(phase), gait.swing_fraction
+    return np.where(legs < swing, -np.cos(np.pi * legs / swing), np.cos(np.pi * (legs - swing) / (1 - swing)))
+
+
+def leg_motion(phase: FloatArray, command: FloatArray, gait: GaitSettings) -> FloatArray:
+    """Joint offsets that walk at a commanded velocity.
+
+    Args:
+        phase: (N,) of the clock, in [0, 1).
+        command: (N, 3) vx, vy [m/s], wz [rad/s].
+        gait: The gait.
+
+    Returns:
+        (N, 2, 6) offsets [rad] of hip pitch, hip roll, hip yaw, knee, ankle pitch and ankle roll; left leg first.
+    """
+    b, c = lift(phase, gait), sweep(phase, gait)
+    reach = gait.period * (1 - gait.swing_fraction) / 2  # half a stance's travel per unit of speed [s]
+    side = np.array([1.0, -1.0])
+    vx, vy, wz = command[:, :1], command[:, 1:2], command[:, 2:3]
+    swing_angle = (vx - side * gait.hip_half_width * wz) * reach / gait.leg_length
+    roll = vy * reach * c + side * gait.hip_half_width * np.abs(vy)
+    twist = 1.3 * wz * reach * c
+    return np.stack([-0.3 * b - swing_angle * c, roll, twist, 0.6 * b, -0.3 * b + swing_angle * c, -roll], axis=-1)

@@ -1,0 +1,1 @@
+"""Terms: small pure functions on batched arrays, named in a task's YAML. One module per kind."""

@@ -1,0 +1,91 @@
+"""Observation terms: ``(context, **parameters) -> (N, D)``.
+
+Those that a policy (not only its critic) uses are evaluated by the inference node with this same code. A term reads
+only what it is for; a robot that does not measure it gives NaN, and the runner refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rl_robot_control import rotations
+from rl_robot_control.tasks.context import Context
+from rl_robot_control.types import FloatArray
+
+
+def base_angular_velocity(context: Context) -> FloatArray:
+    """Angular velocity of the base in the base frame [rad/s], (N, 3)."""
+    return context.state.base_angular_velocity
+
+
+def projected_gravity(context: Context) -> FloatArray:
+    """Direction of gravity in the base frame [-], (N, 3)."""
+    return rotations.projected_gravity(context.state.base_quaternion)
+
+
+def command(context: Context) -> FloatArray:
+    """What the policy is asked for, (N, 3)."""
+    return context.command
+
+
+def joint_position(context: Context, *, joints: Sequence[str] | None = None) -> FloatArray:
+    """Joint positions relative to the default pose [rad]; by default of the joints that the policy moves."""
+    index = _joints(context, joints)
+    return context.state.joint_position[:, index] - context.robot.default_position[index]
+
+
+def joint_velocity(context: Context, *, joints: Sequence[str] | None = None) -> FloatArray:
+    """Joint velocities [rad/s]; by default of the joints that the policy moves."""
+    return context.state.joint_velocity[:, _joints(context, joints)]
+
+
+def last_action(context: Context) -> FloatArray:
+    """The policy's latest output, (N, A)."""
+    return context.action
+
+
+def gait_phase(context: Context) -> FloatArray:
+    """Sine and cosine of the gait clock, (N, 2)."""
+    angle = 2 * np.pi * context.phase
+    return np.stack([np.sin(angle), np.cos(angle)], axis=-1)
+
+
+def base_velocity(context: Context) -> FloatArray:
+    """Velocity of the base in the frame that only turns with its heading [m/s], (N, 3). Needs odometry."""
+    state = context.state
+    world = rotations.rotate(state.base_quaternion, state.base_linear_velocity)
+    return rotations.into_yaw_frame(rotations.yaw(state.base_quaternion), world)
+
+
+def velocity_error(context: Context) -> FloatArray:
+    """Commanded minus measured horizontal velocity [m/s], (N, 2). Needs odometry."""
+    return context.command[:, :2] - base_velocity(context)[:, :2]
+
+
+def base_height(context: Context) -> FloatArray:
+    """Height of the base above its default [m], (N, 1). Needs odometry."""
+    return context.state.base_position[:, 2:] - context.robot.settings.base.height
+
+
+def frame_height(context: Context, *, frames: Sequence[str]) -> FloatArray:
+    """Heights of frames above the floor [m], (N, F). Needs odometry."""
+    return context.state.frame_position[:, context.robot.frame_indices(frames), 2]
+
+
+def contact(context: Context, *, frames: Sequence[str], threshold: float = 1.0) -> FloatArray:
+    """Whether frames touch something (force above the threshold [N]): 0 or 1, (N, F)."""
+    return (context.state.contact_force[:, context.robot.frame_indices(frames)] > threshold).astype(np.float64)
+
+
+def frame_position(context: Context, *, frames: Sequence[str]) -> FloatArray:
+    """Positions of frames relative to the base, turned by its heading [m], (N, 3·F). Needs odometry."""
+    state = context.state
+    relative = state.frame_position[:, context.robot.frame_indices(frames)] - state.base_position[:, None]
+    turned = rotations.into_yaw_frame(rotations.yaw(state.base_quaternion)[:, None], relative)
+    return turned.reshape(state.num_robots, -1)
+
+
+def _joints(context: Context, joints: Sequence[str] | None) -> np.ndarray:
+    return context.joints if joints is None else context.robot.joint_indices(joints)
