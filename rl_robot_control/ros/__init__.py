@@ -1,0 +1,1 @@
+"""Messages ↔ arrays: topics, conversions, parameters, processes, and the backend over topics."""

@@ -1,0 +1,293 @@
+"""Messages ↔ arrays, in pairs.
+
+Joints are matched by name in any order; nothing that is missing is filled in. What a message does not measure is NaN:
+an empty ``velocity``, an ``Imu`` whose covariance starts with -1, a quaternion whose length is not 1.
+"""
+
+from __future__ import annotations
+
+import array
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import WrenchStamped
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import Imu, JointState
+from std_msgs.msg import Float64MultiArray, MultiArrayDimension
+
+from rl_robot_control.errors import RobotControlError
+from rl_robot_control.robots import RobotModel
+from rl_robot_control.types import FloatArray, JointCommand, RobotState
+
+STAMP_LABEL = 'answers '  # of a Float64MultiArray's dimension: which state [ns] the command answers
+
+
+class MessageError(RobotControlError):
+    """A message cannot be understood; it names the topic's content and what is wrong with it."""
+
+
+def to_time(nanoseconds: int) -> Time:
+    """A stamp."""
+    return Time(sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
+
+
+def to_nanoseconds(stamp: Time) -> int:
+    """The inverse of ``to_time``."""
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
+
+
+def seconds_to_time(seconds: float) -> Time:
+    """A stamp from seconds, rounded to the nearest nanosecond."""
+    return to_time(round(seconds * 1e9))
+
+
+def to_seconds(stamp: Time) -> float:
+    """A stamp in seconds."""
+    return to_nanoseconds(stamp) * 1e-9
+
+
+def doubles(values: FloatArray) -> array.array:
+    """The fastest form in which a message takes float64 values."""
+    return array.array('d', np.ascontiguousarray(values, dtype=np.float64).tobytes())
+
+
+class JointOrder:
+    """Brings a message's joints into the robot's order.
+
+    Args:
+        names: The robot's joints, J of them.
+        others_allowed: Whether a message may hold further joints (a robot's hands); they are left out.
+    """
+
+    def __init__(self, names: Sequence[str], others_allowed: bool) -> None:
+        self.names = list(names)
+        self._others_allowed = others_allowed
+        self._seen: list[str] = []
+        self._index: np.ndarray | None = None
+
+    def index(self, names: Sequence[str]) -> np.ndarray | None:
+        """Where each of the robot's joints stands in a message (J,), or None where the order is the same.
+
+        Raises:
+            MessageError: A joint is missing, there twice, or unknown.
+        """
+        if names == self._seen:
+            return self._index
+        index = self._match(list(names))
+        self._seen, self._index = list(names), None if list(names) == self.names else index
+        return self._index
+
+    def _match(self, names: list[str]) -> np.ndarray:
+        double = sorted({name for name in names if names.count(name) > 1})
+        missing = [name for name in self.names if name not in names]
+        unknown = [] if self._others_allowed else [name for name in names if name not in self.names]
+        for what, found in (('is there twice', double), ('is missing', missing), ('is unknown', unknown)):
+            if found:
+                more = f' (and {len(found) - 1} more)' if len(found) > 1 else ''
+                raise MessageError(f"joint '{found[0]}'{more} {what}; expected each of {len(self.names)} joints once.")
+        return np.array([names.index(name) for name in self.names], dtype=np.intp)
+
+
+def ordered(values: Sequence[float], index: np.ndarray | None, count: int, what: str) -> FloatArray:
+    """A message's values (J,) in the robot's order.
+
+    Args:
+        values: As in the message.
+        index: From ``JointOrder.index``.
+        count: How many values the message must hold.
+        what: The field's name, for the error.
+
+    Raises:
+        MessageError: The number of values is not the number of names.
+    """
+    if len(values) != count:
+        raise MessageError(f"'{what}' holds {len(values)} values for {count} joint names.")
+    result = np.array(values, dtype=np.float64)
+    return result if index is None else result[index]
+
+
+class StateEncoder:
+    """Fills the messages of one robot's state; they are reused, so publish them before the next ``encode``."""
+
+    def __init__(self, robot: RobotModel) -> None:
+        base = robot.settings.base.link
+        self.joints = JointState(name=list(robot.joint_names))
+        self.imu = Imu()
+        self.odom = Odometry(child_frame_id=base)
+        self.odom.header.frame_id = 'odom'
+        self.imu.header.frame_id = base
+        self.contacts: dict[str, WrenchStamped] = {}
+        self._frames = [(name, k) for k, name in enumerate(robot.frame_names) if robot.settings.frames[name].contact]
+        for name, _ in self._frames:
+            self.contacts[name] = WrenchStamped()
+            self.contacts[name].header.frame_id = name
+
+    def encode(self, state: RobotState, stamp: Time, i: int = 0) -> None:
+        """Write robot ``i`` of a state into the messages."""
+        self._encode_joints(state, stamp, i)
+        self._encode_imu(state, stamp, i)
+        self._encode_odom(state, stamp, i)
+        for name, k in self._frames:  # only the magnitude is known: it goes along the frame's z axis
+            message = self.contacts[name]
+            message.header.stamp = stamp
+            message.wrench.force.z = float(state.contact_force[i, k])
+
+    def _encode_joints(self, state: RobotState, stamp: Time, i: int) -> None:
+        self.joints.header.stamp = stamp
+        self.joints.position = doubles(state.joint_position[i])
+        self.joints.velocity = doubles(state.joint_velocity[i])
+        self.joints.effort = doubles(state.joint_effort[i])
+
+    def _encode_imu(self, state: RobotState, stamp: Time, i: int) -> None:
+        self.imu.header.stamp = stamp
+        _set(self.imu.orientation, state.base_quaternion[i])
+        _set(self.imu.angular_velocity, state.base_angular_velocity[i])
+        _set(self.imu.linear_acceleration, state.base_linear_acceleration[i])
+
+    def _encode_odom(self, state: RobotState, stamp: Time, i: int) -> None:
+        self.odom.header.stamp = stamp
+        _set(self.odom.pose.pose.position, state.base_position[i])
+        _set(self.odom.pose.pose.orientation, state.base_quaternion[i])
+        _set(self.odom.twist.twist.linear, state.base_linear_velocity[i])
+        _set(self.odom.twist.twist.angular, state.base_angular_velocity[i])
+
+
+class StateDecoder:
+    """Turns the messages of one robot into a state of a batch of one.
+
+    Frames are not on topics: ``frame_*`` stay NaN until forward kinematics fill them.
+    """
+
+    def __init__(self, robot: RobotModel) -> None:
+        self._order = JointOrder(robot.joint_names, others_allowed=True)
+        self._unknown = RobotState.unknown(1, robot.num_joints, len(robot.frame_names))
+        self._frames = {name: k for k, name in enumerate(robot.frame_names)}
+
+    def decode(self, joints: JointState, imu: Imu | None = None, odom: Odometry | None = None,
+               contacts: Mapping[str, WrenchStamped] | None = None) -> RobotState:
+        """The state at the time of ``joints``; what is not given is NaN.
+
+        Raises:
+            MessageError: A joint is missing or there twice, or a field has the wrong length.
+        """
+        nan = self._unknown
+        index = self._order.index(joints.name)
+        count = len(joints.name)
+        has_imu, has_odom = imu is not None, odom is not None
+        return RobotState(
+            time=np.array([to_seconds(joints.header.stamp)]),
+            joint_position=ordered(joints.position, index, count, 'position')[None],
+            joint_velocity=self._optional(joints.velocity, index, count, 'velocity', nan.joint_velocity),
+            joint_effort=self._optional(joints.effort, index, count, 'effort', nan.joint_effort),
+            base_quaternion=_measured(imu.orientation_covariance, _quaternion(imu.orientation)) if has_imu
+            else nan.base_quaternion,
+            base_angular_velocity=_measured(imu.angular_velocity_covariance, _vector(imu.angular_velocity)) if has_imu
+            else nan.base_angular_velocity,
+            base_linear_acceleration=_measured(imu.linear_acceleration_covariance, _vector(imu.linear_acceleration))
+            if has_imu else nan.base_linear_acceleration,
+            base_position=_vector(odom.pose.pose.position) if has_odom else nan.base_position,
+            base_linear_velocity=_vector(odom.twist.twist.linear) if has_odom else nan.base_linear_velocity,
+            frame_position=nan.frame_position, frame_velocity=nan.frame_velocity, frame_axis_z=nan.frame_axis_z,
+            contact_force=self._forces(contacts) if contacts else nan.contact_force)
+
+    def _optional(self, values: Sequence[float], index: np.ndarray | None, count: int, what: str,
+                  unknown: FloatArray) -> FloatArray:
+        return ordered(values, index, count, what)[None] if len(values) else unknown
+
+    def _forces(self, contacts: Mapping[str, WrenchStamped]) -> FloatArray:
+        forces = self._unknown.contact_force.copy()
+        for name, message in contacts.items():
+            if name not in self._frames:
+                raise MessageError(f"contact of frame '{name}': the robot has no such frame. Valid: "
+                                   f"{', '.join(self._frames)}.")
+            force = message.wrench.force
+            forces[0, self._frames[name]] = math.sqrt(force.x * force.x + force.y * force.y + force.z * force.z)
+        return forces
+
+
+class CommandCodec:
+    """``policy/command``: position targets by joint name, stamped with the observation that they answer."""
+
+    def __init__(self, robot: RobotModel) -> None:
+        self._message = JointState(name=list(robot.joint_names))
+        self._order = JointOrder(robot.joint_names, others_allowed=False)
+
+    def encode(self, position: FloatArray, stamp: Time) -> JointState:
+        """The message (reused) for targets (J,) [rad]."""
+        self._message.header.stamp = stamp
+        self._message.position = doubles(position)
+        return self._message
+
+    def decode(self, message: JointState) -> JointCommand:
+        """The command, a batch of one; values may be NaN, which is the shield's to judge.
+
+        Raises:
+            MessageError: Names or sizes are wrong.
+        """
+        index = self._order.index(message.name)
+        position = ordered(message.position, index, len(message.name), 'position')
+        return JointCommand(stamp=np.array([to_seconds(message.header.stamp)]), position=position[None])
+
+
+class ControllerCodec:
+    """``<controller>/commands``: targets in the robot's joint order, as ros2_control's forward controllers take them.
+
+    The type has no header. In lock-step the label of its one dimension says which state it answers; controllers ignore
+    the label.
+    """
+
+    def __init__(self, robot: RobotModel) -> None:
+        self._count = robot.num_joints
+        self._message = Float64MultiArray()
+        self._dimension = MultiArrayDimension(size=self._count, stride=self._count)
+
+    def encode(self, position: FloatArray, answers: int | None = None) -> Float64MultiArray:
+        """The message (reused) for targets (J,) [rad].
+
+        Args:
+            position: The targets.
+            answers: Stamp [ns] of the state that they answer; None in real time.
+        """
+        self._message.data = doubles(position)
+        if answers is not None:
+            self._dimension.label = f'{STAMP_LABEL}{answers}'
+            self._message.layout.dim = [self._dimension]
+        return self._message
+
+    def decode(self, message: Float64MultiArray) -> tuple[FloatArray, int | None]:
+        """Targets (J,) [rad], and the stamp [ns] of the state that they answer where the sender says so.
+
+        Raises:
+            MessageError: The size is wrong or a value is not finite.
+        """
+        if len(message.data) != self._count:
+            raise MessageError(f'the command holds {len(message.data)} values; the robot has {self._count} joints.')
+        position = np.array(message.data, dtype=np.float64)
+        if not np.isfinite(position).all():
+            bad = int(np.flatnonzero(~np.isfinite(position))[0])
+            raise MessageError(f'the command holds {position[bad]} at index {bad}; finite values are needed.')
+        label = message.layout.dim[0].label if message.layout.dim else ''
+        digits = label.removeprefix(STAMP_LABEL)
+        return position, int(digits) if label.startswith(STAMP_LABEL) and digits.isdecimal() else None
+
+
+def _set(message: object, values: FloatArray) -> None:
+    for name, value in zip('xyzw', values.tolist()):
+        setattr(message, name, value)
+
+
+def _vector(message: object) -> FloatArray:
+    return np.array([[message.x, message.y, message.z]])
+
+
+def _quaternion(message: object) -> FloatArray:
+    x, y, z, w = message.x, message.y, message.z, message.w
+    if abs(math.sqrt(x * x + y * y + z * z + w * w) - 1.0) < 0.01:
+        return np.array([[x, y, z, w]])
+    return np.full((1, 4), np.nan)  # the all-zero quaternion of a driver that has no orientation, for one
+
+
+def _measured(covariance: Sequence[float], value: FloatArray) -> FloatArray:
+    return np.full_like(value, np.nan) if covariance[0] == -1.0 else value

@@ -1,0 +1,98 @@
+"""The one table of topics and services: names (relative to the robot's namespace), types and quality of service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped, Twist, WrenchStamped
+from nav_msgs.msg import Odometry
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Imu, JointState
+from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import SetBool, Trigger
+
+# Only the newest sample of the loop is worth having, and a lost one would stop a lock-step: reliable, depth 1.
+LOOP_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
+# A reliable subscription hears nothing from a best-effort driver, and a best-effort one hears both kinds.
+SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT, durability=DurabilityPolicy.VOLATILE)
+STATUS_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic's name, message type and quality of service."""
+
+    name: str
+    type: type
+    note: str
+    qos: QoSProfile = field(default_factory=lambda: LOOP_QOS)
+
+    def publisher(self, node: Node) -> Any:
+        """A publisher of this topic."""
+        return node.create_publisher(self.type, self.name, self.qos)
+
+    def subscription(self, node: Node, callback: Callable[[Any], None], best_effort: bool = False) -> Any:
+        """A subscription to this topic.
+
+        Args:
+            node: Its owner.
+            callback: Called with each message.
+            best_effort: Listen to publishers of either reliability; for sensors in real time, where drivers differ and
+                a late sample is worth nothing.
+        """
+        return node.create_subscription(self.type, self.name, callback, SENSOR_QOS if best_effort else self.qos)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service's name and type."""
+
+    name: str
+    type: type
+    note: str
+
+    def server(self, node: Node, callback: Callable[[Any, Any], Any]) -> Any:
+        """A server of this service."""
+        return node.create_service(self.type, self.name, callback)
+
+    def client(self, node: Node) -> Any:
+        """A client of this service."""
+        return node.create_client(self.type, self.name)
+
+
+JOINT_STATES = Topic('joint_states', JointState, 'robot → all; joints are matched by name')
+IMU = Topic('imu', Imu, 'robot → all; orientation, angular velocity and specific force of the base')
+ODOM = Topic('odom', Odometry, 'robot or estimator → all; twist in the base frame')
+CMD_VEL = Topic('cmd_vel', Twist, 'operator → policy; times out')
+POLICY_COMMAND = Topic('policy/command', JointState, 'policy → shield; stamp = observation that it answers')
+SHIELD_STATUS = Topic('shield/status', DiagnosticArray, 'shield → all; state, counters, corrections', STATUS_QOS)
+CLOCK = Topic('/clock', Clock, 'simulation → all; simulated time')
+
+
+def controller_commands(controller: str) -> Topic:
+    """Position targets [rad] for the robot's joint controller, in the robot's joint order (ros2_control's forward
+    controllers)."""
+    return Topic(f'{controller}/commands', Float64MultiArray, 'shield → robot')
+
+
+def contact(frame: str) -> Topic:
+    """The contact force on a frame [N]."""
+    return Topic(f'contacts/{frame}', WrenchStamped, 'robot → all')
+
+
+def object_pose(name: str) -> Topic:
+    """The pose of an object in the world."""
+    return Topic(f'objects/{name}/pose', PoseStamped, 'simulation or perception → all')
+
+
+EMERGENCY_STOP = Service('shield/emergency_stop', Trigger, 'stop and latch')
+REARM = Service('shield/rearm', Trigger, 'leave a latched stop; refused while the robot moves')
+SHIELD_RESET = Service('shield/reset', Trigger, 'forget the past after a simulation reset; lock-step only')
+SIMULATION_RESET = Service('simulation/reset', Trigger, "apply the parameters 'seed' and 'reset.*' and publish the state")
+SIMULATION_PAUSE = Service('simulation/pause', SetBool, 'stop and go on')
+SIMULATION_RELEASE = Service('simulation/release', Trigger, 'let go of the base that hold_until_command holds')
