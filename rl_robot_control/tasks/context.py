@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rl_robot_control.robots import RobotModel
+from rl_robot_control.tasks.gait import GaitSettings
 from rl_robot_control.types import FloatArray, RobotState
 
 
@@ -21,3 +22,4 @@ class Context:
     action: FloatArray  # (N, A) the policy's latest output
     previous_action: FloatArray  # (N, A) the one before
     phase: FloatArray  # (N,) of the gait clock, in [0, 1)
+    gait: GaitSettings

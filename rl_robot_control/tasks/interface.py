@@ -110,10 +110,10 @@ class PolicyInterface:
         self.previous_action = np.zeros_like(self.action)
         self.phase = np.zeros(num_robots)
         self.command = np.zeros((num_robots, 3))  # (N, 3) after the slew limit, without the heading's share
+        self.effective_command = np.zeros((num_robots, 3))  # (N, 3) what the policy sees
         self.heading = np.zeros(num_robots)  # (N,) to hold [rad]
-        self._context: Context | None = None
         unknown = RobotState.unknown(num_robots, robot.num_joints, len(robot.frame_names))
-        self.observation_sizes = self._observe.sizes(self._view(unknown, self.command))
+        self.observation_sizes = self._observe.sizes(self.view(unknown))
 
     @property
     def num_actions(self) -> int:
@@ -137,52 +137,51 @@ class PolicyInterface:
         self.previous_action[index] = 0.0
         self.phase[index] = phase
         self.command[index] = 0.0
+        self.effective_command[index] = 0.0
         self.heading[index] = rotations.yaw(state.base_quaternion[index])
 
-    def context(self, state: RobotState, command: FloatArray) -> Context:
-        """What terms see; moves the remembered command and heading toward the given command by one period.
+    def observe(self, state: RobotState, command: FloatArray) -> FloatArray:
+        """Observation (N, D) of a state under a command; call it once per control period.
 
         Args:
             state: State of all N robots.
             command: (N, 3) as asked by the operator.
         """
+        self._follow(state, command)
+        return self._observe(self.view(state))
+
+    def view(self, state: RobotState) -> Context:
+        """What terms see of a state under the command that was last observed."""
+        return Context(robot=self.robot, joints=self.joints, state=state, command=self.effective_command,
+                       action=self.action, previous_action=self.previous_action, phase=self.phase, gait=self.settings.gait)
+
+    def act(self, state: RobotState, action: FloatArray) -> FloatArray:
+        """Joint position targets (N, J) [rad] of an action (N, A); ends the control period.
+
+        Args:
+            state: The state that was observed.
+            action: The policy's output.
+        """
+        rules = self.settings.action
+        self.previous_action, self.action = self.action, np.clip(action, -rules.clip, rules.clip)
+        offset = self._feed_forward(self.view(state))
+        target = np.tile(self.robot.default_position, (self.num_robots, 1))
+        target[:, self.joints] += offset + rules.scale * self.action
+        self.phase = (self.phase + self.settings.control_period / self.settings.gait.period) % 1.0
+        return target
+
+    def _follow(self, state: RobotState, command: FloatArray) -> None:
+        """Move the remembered command and heading toward the operator's command by one period."""
         rules, period = self.settings.command, self.settings.control_period
         step = np.inf if rules.slew is None else np.array(rules.slew) * period
         self.command = self.command + np.clip(command - self.command, -step, step)
-        effective = self.command.copy()
+        self.effective_command = self.command.copy()
         if rules.heading_gain:
             measured = rotations.yaw(state.base_quaternion)
             reach = rules.heading_limit / rules.heading_gain  # beyond it the heading follows the robot: no wind-up
             error = np.clip(rotations.wrap(self.heading - measured), -reach, reach)
-            self.heading = measured + error + effective[:, 2] * period
-            effective[:, 2] += rules.heading_gain * error
-        self._context = self._view(state, effective)
-        return self._context
-
-    def observe(self, state: RobotState, command: FloatArray) -> FloatArray:
-        """Observation (N, D) of a state under a command; call it once per control period."""
-        return self._observe(self.context(state, command))
-
-    def act(self, action: FloatArray) -> FloatArray:
-        """Joint position targets (N, J) [rad] of an action (N, A); ends the control period.
-
-        Raises:
-            RuntimeError: Nothing was observed since the last call.
-        """
-        if self._context is None:
-            raise RuntimeError('observe() comes before act()')
-        rules = self.settings.action
-        self.previous_action, self.action = self.action, np.clip(action, -rules.clip, rules.clip)
-        offset = self._feed_forward(self._context, self.settings.gait)
-        target = np.tile(self.robot.default_position, (self.num_robots, 1))
-        target[:, self.joints] += offset + rules.scale * self.action
-        self.phase = (self.phase + self.settings.control_period / self.settings.gait.period) % 1.0
-        self._context = None
-        return target
-
-    def _view(self, state: RobotState, command: FloatArray) -> Context:
-        return Context(robot=self.robot, joints=self.joints, state=state, command=command, action=self.action,
-                       previous_action=self.previous_action, phase=self.phase)
+            self.heading = measured + error + self.command[:, 2] * period
+            self.effective_command[:, 2] += rules.heading_gain * error
 
 
 def _shaped(value: FloatArray, entry: ObservationSettings) -> FloatArray:

@@ -87,5 +87,12 @@ def frame_position(context: Context, *, frames: Sequence[str]) -> FloatArray:
     return turned.reshape(state.num_robots, -1)
 
 
+def target_offset(context: Context, *, frame: str) -> FloatArray:
+    """Vector from a frame to the commanded target, in the base frame [m], (N, 3). Needs odometry."""
+    state = context.state
+    relative = state.frame_position[:, context.robot.frame_indices([frame])[0]] - state.base_position
+    return context.command - rotations.rotate_inverse(state.base_quaternion, relative)
+
+
 def _joints(context: Context, joints: Sequence[str] | None) -> np.ndarray:
     return context.joints if joints is None else context.robot.joint_indices(joints)

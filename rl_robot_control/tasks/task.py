@@ -1,0 +1,159 @@
+"""A task: what a policy is asked for, what it earns, and when an episode ends; composed from terms by a YAML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from rl_robot_control.backends.physics import PhysicsSettings
+from rl_robot_control.config import config_names, find_config, load_settings, settings
+from rl_robot_control.robots import RobotModel
+from rl_robot_control.tasks.context import Context
+from rl_robot_control.tasks.interface import InterfaceSettings, ObservationGroup, ObservationSettings, PolicyInterface
+from rl_robot_control.tasks.registry import bind_term
+from rl_robot_control.tasks.terms import commands, disturbances, resets, rewards, terminations
+from rl_robot_control.types import BoolArray, FloatArray, InitialState, RobotState
+
+
+@settings
+class TermSettings:
+    """A term and its parameters."""
+
+    term: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+@settings
+class RewardSettings(TermSettings):
+    """A reward term and its weight [1/s]."""
+
+    weight: float
+
+
+@settings
+class CommandSamplingSettings(TermSettings):
+    """Where an episode's commands come from, and how long each lasts [s]."""
+
+    duration: tuple[float, float]
+
+
+@settings
+class TaskSettings:
+    """The file ``config/tasks/<name>.yaml``."""
+
+    name: str
+    description: str = ''
+    episode_length: Annotated[float, Field(gt=0)]  # [s]
+    interface: InterfaceSettings
+    critic: list[ObservationSettings] = Field(default_factory=list)  # what only the critic sees, besides the rest
+    command: CommandSamplingSettings
+    rewards: list[RewardSettings]
+    reward_clip: Annotated[float, Field(gt=0)] = 0.5  # bound on a step's reward
+    terminations: list[TermSettings] = Field(default_factory=list)
+    resets: list[TermSettings] = Field(default_factory=list)
+    disturbances: list[TermSettings] = Field(default_factory=list)
+    base: Literal['free', 'held'] = 'free'  # held: the robot hangs from a gantry
+    training_physics: PhysicsSettings = Field(default_factory=PhysicsSettings)
+    physics: PhysicsSettings = Field(default_factory=PhysicsSettings)  # for evaluation and deployment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """How M episodes start."""
+
+    initial: InitialState
+    command: FloatArray  # (M, 3)
+    phase: FloatArray  # (M,)
+
+
+class Task:
+    """A task on one robot model, for any number of robots.
+
+    Args:
+        task: The settings.
+        robot: The robot.
+        where: Source of the settings, for messages.
+
+    Raises:
+        ConfigurationError: A term, parameter, joint or frame is unknown.
+    """
+
+    def __init__(self, task: TaskSettings, robot: RobotModel, where: str = 'task') -> None:
+        self.settings, self.robot, self.name = task, robot, task.name
+        self.control_period = task.interface.control_period
+        self.max_steps = round(task.episode_length / self.control_period)
+        self.critic = ObservationGroup(task.critic, where)
+        self._command = bind_term(commands, task.command.term, task.command.params, where)
+        self._rewards = [(bind_term(rewards, r.term, r.params, where), r.weight) for r in task.rewards]
+        self._terminations = [bind_term(terminations, t.term, t.params, where) for t in task.terminations]
+        self._resets = [bind_term(resets, t.term, t.params, where) for t in task.resets]
+        self._disturbances = [bind_term(disturbances, t.term, t.params, where) for t in task.disturbances]
+        self.reward_names = [r.term for r in task.rewards]
+        self._try_terms()
+
+    def start(self, random: np.random.Generator, count: int, randomise: bool = True) -> Start:
+        """Draw starts for some episodes; without randomisation they stand still at the default pose, at phase 0."""
+        command, initial = self._command(random, count), self.robot.default_state(count)
+        if not randomise:
+            return Start(initial=initial, command=command, phase=np.zeros(count))
+        for term in self._resets:
+            initial = term(initial, random, self.robot, command)
+        return Start(initial=initial, command=command, phase=random.random(count))
+
+    def sample_commands(self, random: np.random.Generator, count: int) -> tuple[FloatArray, np.ndarray]:
+        """Commands (M, 3) and how many steps each lasts (M,)."""
+        duration = random.uniform(*self.settings.command.duration, count)
+        return self._command(random, count), np.maximum(1, duration / self.control_period).astype(np.intp)
+
+    def disturb(self, random: np.random.Generator, count: int) -> list[tuple[BoolArray, FloatArray]]:
+        """Which robots are shoved in this period, and by how much."""
+        return [term(random, count, self.control_period) for term in self._disturbances]
+
+    def reward(self, context: Context) -> FloatArray:
+        """Reward (N,) of one control period."""
+        total = sum(weight * term(context) for term, weight in self._rewards) * self.control_period
+        bound = self.settings.reward_clip
+        return np.clip(np.nan_to_num(total, nan=-bound), -bound, bound)
+
+    def reward_terms(self, context: Context) -> dict[str, FloatArray]:
+        """Each reward term's weighted share (N,), by name."""
+        shares = [weight * term(context) * self.control_period for term, weight in self._rewards]
+        return dict(zip(self.reward_names, shares, strict=True))
+
+    def terminated(self, context: Context) -> BoolArray:
+        """Which episodes end as failures (N,); a state that is not finite always does."""
+        failed = ~np.isfinite(context.state.joint_position).all(axis=-1)
+        for term in self._terminations:
+            failed = failed | term(context)
+        return failed
+
+    def _try_terms(self) -> None:
+        """Evaluate every term once, so that a wrong joint or frame name is found before anything runs."""
+        interface = PolicyInterface(self.settings.interface, self.robot, 1)
+        unknown = RobotState.unknown(1, self.robot.num_joints, len(self.robot.frame_names))
+        context = interface.view(unknown)
+        if self.settings.critic:
+            self.critic(context)
+        with np.errstate(invalid='ignore'):
+            self.reward(context)
+            self.terminated(context)
+        self.start(np.random.default_rng(0), 1)
+        self.disturb(np.random.default_rng(0), 1)
+
+
+def list_tasks() -> list[str]:
+    """Names of the tasks in ``config/tasks``."""
+    return config_names('tasks')
+
+
+def load_task(name: str, robot: RobotModel) -> Task:
+    """Load a task by name in ``config/tasks``, or by the path of such a file.
+
+    Raises:
+        ConfigurationError: The name is unknown, the file is wrong, or it does not fit the robot.
+    """
+    path = find_config('tasks', name)
+    return Task(load_settings(path, TaskSettings), robot, where=str(path))
