@@ -159,15 +159,26 @@ class InferenceCore:
             return None
         problem = self._check(state, age)
         if problem:
-            return self._fall_silent(problem, now)
+            return self.refuse(problem, now)
         if self.phase is Phase.SILENT:
             self._resume(state, now)
         try:
             position = self._position(state, command, now)
         except PolicyError as error:
-            return self._fall_silent(str(error), now)
+            return self.refuse(str(error), now)
         self._latest = position
         return JointCommand(stamp=state.time, position=position)
+
+    def refuse(self, problem: str, now: float) -> None:
+        """Answer nothing in this control period; for good when it has been so for the give-up time."""
+        if self.phase in (Phase.IDLE, Phase.STOPPED):
+            return
+        if self.phase is not Phase.SILENT:
+            self._interrupted, self._silent_since = self.phase, now
+            self.phase = Phase.SILENT
+        elif now - self._silent_since >= self._settings.give_up_time:
+            self.phase = Phase.STOPPED
+        self.problem = problem
 
     def _position(self, state: RobotState, command: FloatArray, now: float) -> FloatArray:
         if self.phase is Phase.RAMPING and self._ramp.finished(now):
@@ -197,13 +208,6 @@ class InferenceCore:
                 return f'{name.replace("_", " ")} in the latest state is not finite.'
         return ''
 
-    def _fall_silent(self, problem: str, now: float) -> None:
-        if self.phase is not Phase.SILENT:
-            self._interrupted, self._silent_since = self.phase, now
-            self.phase, self.problem = Phase.SILENT, problem
-        elif now - self._silent_since >= self._settings.give_up_time:
-            self.phase = Phase.STOPPED
-
 
 def _standing(robot: RobotModel) -> RobotState:
     """The default pose at rest with every quantity known, and 100 N on every frame."""
@@ -222,4 +226,4 @@ def _computed(interface: InterfaceSettings, robot: RobotModel, state: RobotState
     policy = PolicyInterface(interface, robot, 1)
     policy.reset(state)
     observation = policy.observe(state, np.zeros((1, 3)))
-    return np.concatenate([observation, policy.act(np.zeros_like(policy.action))], axis=-1)
+    return np.concatenate([observation, policy.act(state, np.zeros_like(policy.action))], axis=-1)

@@ -71,6 +71,8 @@ ODOM = Topic('odom', Odometry, 'robot or estimator → all; twist in the base fr
 CMD_VEL = Topic('cmd_vel', Twist, 'operator → policy; times out')
 POLICY_COMMAND = Topic('policy/command', JointState, 'policy → shield; stamp = observation that it answers')
 SHIELD_STATUS = Topic('shield/status', DiagnosticArray, 'shield → all; state, counters, corrections', STATUS_QOS)
+DIAGNOSTICS = Topic('diagnostics', DiagnosticArray, 'policy → all; phase, rate, jitter, latency', STATUS_QOS)
+TRAINING_STATUS = Topic('training/status', DiagnosticArray, 'training → all; progress', STATUS_QOS)
 CLOCK = Topic('/clock', Clock, 'simulation → all; simulated time')
 
 
