@@ -31,9 +31,9 @@ class BoundCheck:
     unit: str
     samples: int  # number of messages that were judged
     violations: int  # number of single values (message and joint) outside
-    worst_excess: float  # farthest beyond the bound, negative: the smallest distance that was kept [unit]
+    worst_excess: float | None  # farthest beyond the bound; negative: the smallest distance that was kept [unit]
     worst_joint: str
-    worst_time: float  # [s]
+    worst_time: float | None  # [s]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,17 +67,17 @@ def check_bounds(recording: Recording, robot: RobotModel, limits: ShieldLimits, 
         control_period: Time between two commands [s].
     """
     commands, states = recording.commands, recording.states
-    checks = [
+    seen = latest(states.received, commands.sent) >= 0
+    return [
         _judge('commanded position', 'rad', robot, commands.received,
                outside(commands.position, limits.position_lower, limits.position_upper)),
         _judge('reference velocity', 'rad/s', robot, commands.received[1:],
                np.abs(reference_velocity(recording, control_period)) - limits.velocity),
-        _judge('implied torque', 'N·m', robot, commands.received, torque_excess(recording, limits)),
+        _judge('implied torque', 'N·m', robot, commands.received, torque_excess(recording, limits), seen),
         _judge('measured position', 'rad', robot, states.received,
                outside(states.position, robot.position_lower, robot.position_upper)),
         _judge('measured velocity', 'rad/s', robot, states.received, np.abs(states.velocity) - robot.velocity_limit),
     ]
-    return checks
 
 
 def outside(value: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
@@ -99,14 +99,17 @@ def reference_velocity(recording: Recording, control_period: float) -> FloatArra
 def torque_excess(recording: Recording, limits: ShieldLimits) -> FloatArray:
     """Torque beyond the bound (C, J) [N·m] that each command asks of the drives: kp (q_cmd - q) - kd q̇.
 
-    The state is the one that was current when the command was published. Shield and recorder get a message up to a
-    millisecond apart, so it is not certain which of the two latest states the shield held: the kinder one counts.
-    NaN where there was no state yet.
+    The state is the one that the command says it answers. Where it does not say (real time), it is the one that was
+    current when the command was published: shield and recorder get a message up to a millisecond apart, so it is not
+    certain which of the two latest states the shield held, and the kinder one counts. NaN where there was no state yet.
     """
     commands, states = recording.commands, recording.states
     newest = latest(states.received, commands.sent)
+    answered = latest(states.stamp, commands.stamp + 1e-7) if np.isfinite(commands.stamp).any() else newest
+    newest = np.where(np.isfinite(commands.stamp), answered, newest)
+    before = np.where(np.isfinite(commands.stamp), newest, newest - 1)
     excess = np.full((2, *commands.position.shape), np.nan)
-    for i, index in enumerate((newest, newest - 1)):
+    for i, index in enumerate((newest, before)):
         known = index >= 0
         q, v = states.position[index[known]], states.velocity[index[known]]
         torque = limits.stiffness * (commands.position[known] - q) - limits.damping * v
@@ -114,18 +117,18 @@ def torque_excess(recording: Recording, limits: ShieldLimits) -> FloatArray:
     return np.fmin(excess[0], excess[1])
 
 
-def _judge(name: str, unit: str, robot: RobotModel, times: FloatArray, excess: FloatArray) -> BoundCheck:
-    """Sum up excesses (M, J); a value that is not finite where one was expected counts as outside."""
-    judged = excess[~np.isnan(excess).all(axis=1)] if excess.size else excess
-    if not judged.size:
-        return BoundCheck(name=name, unit=unit, samples=0, violations=0, worst_excess=float('nan'), worst_joint='',
-                          worst_time=float('nan'))
-    kept = times[~np.isnan(excess).all(axis=1)]
-    ranked = np.where(np.isnan(judged), np.inf, judged)
+def _judge(name: str, unit: str, robot: RobotModel, times: FloatArray, excess: FloatArray,
+           known: np.ndarray | slice = slice(None)) -> BoundCheck:
+    """Sum up excesses (M, J) in the known rows; what is not a number there counts as outside."""
+    times, excess = times[known], excess[known]
+    if not excess.size:
+        return BoundCheck(name=name, unit=unit, samples=0, violations=0, worst_excess=None, worst_joint='',
+                          worst_time=None)
+    ranked = np.where(np.isnan(excess), np.inf, excess)
     row, joint = np.unravel_index(np.argmax(ranked), ranked.shape)
-    return BoundCheck(name=name, unit=unit, samples=len(judged), violations=int((ranked > TOLERANCE).sum()),
+    return BoundCheck(name=name, unit=unit, samples=len(excess), violations=int((ranked > TOLERANCE).sum()),
                       worst_excess=float(ranked[row, joint]), worst_joint=robot.joint_names[joint],
-                      worst_time=float(kept[row]))
+                      worst_time=float(times[row]))
 
 
 def find_fall(recording: Recording, robot: RobotModel) -> float | None:
@@ -261,7 +264,7 @@ def summarise(recording: Recording, robot: RobotModel, limits: ShieldLimits, con
     intervals, (to_policy, to_command) = command_intervals(recording), observation_ages(recording)
     fall = find_fall(recording, robot)
     return {
-        'duration': recording.duration, 'complete': recording.complete,
+        'duration': recording.duration, 'complete': recording.complete, 'messages_lost': recording.lost,
         'fell': fall is not None, 'fall_time': fall,
         'max_tilt': _max(rotations.tilt(recording.base.quaternion)),
         'mean_speed_error': float(np.mean([s.speed_error for s in forward])) if forward else None,

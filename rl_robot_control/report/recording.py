@@ -64,7 +64,7 @@ class ImuStates(Stream):
 
 @dataclass(frozen=True, kw_only=True)
 class JointTargets(Stream):
-    """``policy/command`` (with stamps) or ``<controller>/commands`` (which carries none: NaN)."""
+    """``policy/command`` or ``<controller>/commands``; the latter says what it answers only in lock-step, else NaN."""
 
     stamp: FloatArray = _empty(0)  # (M,) of the observation that is answered [s]
     position: FloatArray = _empty(0, 0)  # (M, J) [rad]
@@ -98,6 +98,7 @@ class Recording:
     origin: float = 0.0
     complete: bool = True
     metadata: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)  # messages that the recorder missed, by topic
     states: JointStates = field(default_factory=JointStates)
     base: BaseStates = field(default_factory=BaseStates)
     imu: ImuStates = field(default_factory=ImuStates)

@@ -11,6 +11,7 @@ from rl_robot_control.types import FloatArray
 
 _COMPILER = ('<mujoco><compiler discardvisual="false" strippath="false" fusestatic="false" balanceinertia="true"/>'
              '</mujoco>')
+SUNBEAM = np.array([0.3, 0.45, -1.0]) / np.linalg.norm([0.3, 0.45, -1.0])
 
 
 def build_scene(robot: RobotModel, width: int, height: int) -> mujoco.MjModel:
@@ -44,16 +45,16 @@ def _furnish(spec: mujoco.MjSpec) -> None:
                      markrgb=[0.66, 0.70, 0.74])
     textures = [''] * int(mujoco.mjtTextureRole.mjNTEXROLE)
     textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = 'tiles'
-    spec.add_material(name='tiles', textures=textures, texrepeat=[1, 1], texuniform=True, reflectance=0.08)
+    spec.add_material(name='tiles', textures=textures, texrepeat=[1, 1], texuniform=True)
     spec.worldbody.add_geom(name='floor', type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.05], material='tiles',
                             group=1)
-    spec.worldbody.add_light(name='sun', type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, pos=[0, 0, 6],
-                             dir=[0.35, 0.55, -1.0], diffuse=[0.55, 0.55, 0.52], specular=[0.2, 0.2, 0.2],
-                             castshadow=True)
+    spec.worldbody.add_light(name='sun', type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, dir=SUNBEAM,
+                             diffuse=[0.55, 0.55, 0.52], specular=[0.2, 0.2, 0.2], castshadow=True)
     spec.visual.headlight.ambient = [0.42, 0.42, 0.44]
     spec.visual.headlight.diffuse = [0.36, 0.36, 0.36]
     spec.visual.headlight.specular = [0.1, 0.1, 0.1]
-    spec.visual.quality.shadowsize = 2048
+    spec.visual.quality.shadowsize = 4096
+    spec.visual.map.shadowclip = 2.0
 
 
 class Camera:
@@ -65,7 +66,7 @@ class Camera:
         self._joints = [self._model.joint(name).qposadr[0] for name in robot.joint_names]
         self._renderer = mujoco.Renderer(self._model, height, width)
         self._view = mujoco.MjvCamera()
-        self._view.azimuth, self._view.elevation, self._view.distance = 128.0, -12.0, 2.7
+        self._view.azimuth, self._view.elevation, self._view.distance = 128.0, -10.0, 2.3
         self._options = mujoco.MjvOption()
         self._options.geomgroup[:] = [0, 1, 1, 0, 0, 0]  # visual shapes, not those for collisions
 
@@ -80,6 +81,7 @@ class Camera:
         self._data.qpos[self._joints] = joints
         if self._robot.floating:
             self._data.qpos[:7] = [*position, quaternion[3], *quaternion[:3]]
+        self._model.light_pos[0] = look_at - 2.5 * SUNBEAM  # shadows are only computed around the light's axis
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_camlight(self._model, self._data)
         self._view.lookat[:] = look_at

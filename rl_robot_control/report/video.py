@@ -138,15 +138,23 @@ def _draw(robot_name: str, source: Path, folder: Path) -> None:
     from rl_robot_control.robots import load_robot
 
     motion = Trajectory(**np.load(source))
-    camera = Camera(load_robot(robot_name), *SIZE)
-    look_at = motion.position + [0.0, 0.0, 0.0]
-    look_at[:, 2] = np.median(motion.position[:, 2]) - 0.05
+    robot = load_robot(robot_name)
+    camera = Camera(robot, *SIZE)
+    look_at = _steady(motion, 0.86 * robot.settings.base.height)
     pictures = [_labelled(Image.fromarray(camera.draw(q, p, o, at)), str(label)) for q, p, o, at, label in zip(
         motion.joints, motion.position, motion.quaternion, look_at, motion.label)]
     folder.mkdir(parents=True, exist_ok=True)
     pictures[0].save(folder / ANIMATION, save_all=True, append_images=pictures[1:], duration=round(1000 / RATE), loop=0,
                      quality=70, method=2)
     _strip([pictures[i] for i in np.linspace(0, len(pictures) - 1, MOMENTS).round().astype(int)], folder / STRIP)
+
+
+def _steady(motion: Trajectory, height: float) -> FloatArray:
+    """Points to look at (F, 3): the base's place without its sway."""
+    padded = np.pad(motion.position, ((5, 5), (0, 0)), mode='edge')
+    smooth = np.stack([np.convolve(column, np.full(11, 1 / 11), mode='valid') for column in padded.T], axis=-1)
+    smooth[:, 2] = height
+    return smooth
 
 
 def _labelled(picture, text: str):
