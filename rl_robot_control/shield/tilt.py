@@ -1,0 +1,54 @@
+"""Notices a fall: the base is tilted further than allowed for longer than allowed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rl_robot_control.types import BoolArray, FloatArray
+
+_ROUNDING = 1e-9  # [s]; sums of control periods are not exact
+
+
+class TiltMonitor:
+    """Angle between the base's and the world's z axis, watched over time.
+
+    cos(tilt) = 1 - 2 (x² + y²) for a unit quaternion, so the check needs no inverse cosine.
+
+    Args:
+        num_robots: N.
+        limit: [rad]
+        duration: [s]
+    """
+
+    def __init__(self, num_robots: int, limit: float, duration: float) -> None:
+        self._largest = (1 - math.cos(limit)) / 2  # of x² + y²
+        self._duration = duration
+        self._since = np.full(num_robots, np.inf)  # start of the current excess, inf: upright
+
+    def clear(self, index) -> None:
+        """Forget the past of some robots."""
+        self._since[index] = np.inf
+
+    def tilted(self, squares: FloatArray) -> BoolArray:
+        """Whether each base is tilted too far (N,), from the squared quaternions (N, 4)."""
+        return squares[:, 0] + squares[:, 1] > self._largest * squares.sum(axis=1)
+
+    def all_upright(self, squares: FloatArray) -> bool:
+        """Whether every base is upright now; then nothing is remembered."""
+        if self.tilted(squares).any():
+            return False
+        self._since.fill(np.inf)
+        return True
+
+    def update(self, squares: FloatArray, now: float) -> BoolArray:
+        """Which robots have been tilted for too long, (N,).
+
+        Args:
+            squares: (N, 4) squared quaternions; a NaN counts as upright (the state's own check rejects it).
+            now: [s]
+        """
+        tilted = self.tilted(squares)
+        self._since = np.where(tilted, np.minimum(self._since, now), np.inf)
+        return tilted & (now - self._since >= self._duration - _ROUNDING)
