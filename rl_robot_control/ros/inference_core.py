@@ -108,6 +108,7 @@ class InferenceCore:
     Attributes:
         phase: What is published at present.
         problem: Why nothing is published, or empty.
+        repeated: In how many control periods no new state had come.
     """
 
     def __init__(self, policy: Policy, start_pose: FloatArray, settings: CoreSettings,
@@ -116,7 +117,10 @@ class InferenceCore:
         self._pose = np.array(start_pose, dtype=np.float64)[None]
         self._ramp: Ramp | None = None
         self._latest: FloatArray | None = None  # (1, J) the last position that was commanded
-        self._silent_since = self._interrupted = None
+        self._silent_since: float | None = None  # None: the last period was answered
+        self._interrupted = Phase.IDLE
+        self._answered: float | None = None  # time of the last state that was answered [s]
+        self.repeated = 0
         self.phase, self.problem = Phase.IDLE, ''
 
     def start(self, state: RobotState | None, age: float, now: float) -> str | None:
@@ -133,6 +137,7 @@ class InferenceCore:
         problem = self._check(state, age)
         if problem:
             return problem
+        self._silent_since = None
         self._begin_ramp(state.joint_position, now, Phase.RAMPING)
         return None
 
@@ -153,20 +158,23 @@ class InferenceCore:
             now: [s].
 
         Returns:
-            What to publish, stamped with the state's time; None: nothing.
+            What to publish, stamped with the state's time; None: nothing, also where no new state has come.
         """
         if self.phase in (Phase.IDLE, Phase.STOPPED):
             return None
         problem = self._check(state, age)
         if problem:
             return self.refuse(problem, now)
+        if state.time[0] == self._answered:  # a second answer to one observation would be taken for a replay
+            self.repeated += 1
+            return None
         if self.phase is Phase.SILENT:
             self._resume(state, now)
         try:
             position = self._position(state, command, now)
         except PolicyError as error:
             return self.refuse(str(error), now)
-        self._latest = position
+        self._latest, self._silent_since, self._answered = position, None, state.time[0]
         return JointCommand(stamp=state.time, position=position)
 
     def refuse(self, problem: str, now: float) -> None:
@@ -174,9 +182,10 @@ class InferenceCore:
         if self.phase in (Phase.IDLE, Phase.STOPPED):
             return
         if self.phase is not Phase.SILENT:
-            self._interrupted, self._silent_since = self.phase, now
-            self.phase = Phase.SILENT
-        elif now - self._silent_since >= self._settings.give_up_time:
+            self._interrupted, self.phase = self.phase, Phase.SILENT
+        if self._silent_since is None:
+            self._silent_since = now
+        if now - self._silent_since >= self._settings.give_up_time:
             self.phase = Phase.STOPPED
         self.problem = problem
 
@@ -196,7 +205,9 @@ class InferenceCore:
     def _begin_ramp(self, start: FloatArray, now: float, phase: Phase) -> None:
         settings = self._settings
         self._ramp = Ramp(start, self._pose, now, settings.ramp_speed, settings.ramp_min_duration)
-        self.phase, self.problem, self._latest = phase, '', None if phase is Phase.RAMPING else self._latest
+        self.phase, self.problem = phase, ''
+        if phase is Phase.RAMPING:
+            self._latest = None
 
     def _check(self, state: RobotState | None, age: float) -> str:
         if state is None:

@@ -91,6 +91,14 @@ def running(core):
     assert core.phase is Phase.RUNNING
 
 
+def test_answers_each_state_once():
+    core, policy = make_core()
+    running(core)
+    assert core.step(state_at(0.3, (1.0, 0.0)), 0.02, ZERO, 0.32) is None
+    assert core.phase is Phase.RUNNING and core.repeated == 1 and len(policy.commands) == 1
+    assert core.step(state_at(0.34, (1.0, 0.0)), 0.0, ZERO, 0.34) is not None
+
+
 def test_a_short_gap_silences_it_and_it_resumes():
     core, policy = make_core()
     running(core)
@@ -127,6 +135,8 @@ def test_nan_state_and_a_failing_policy_are_answered_with_silence():
     core.start(state_at(0.0, (1.0, 0.0)), 0.0, now=0.0)
     assert core.step(state_at(0.3, (1.0, 0.0)), 0.0, ZERO, 0.3) is None
     assert core.phase is Phase.SILENT and core.problem == 'observation is not finite'
+    assert core.step(state_at(0.5, (1.0, 0.0)), 0.0, ZERO, 0.5) is None and core.phase is Phase.SILENT
+    assert core.step(state_at(0.8, (1.0, 0.0)), 0.0, ZERO, 0.8) is None and core.phase is Phase.STOPPED
 
 
 def test_hold_ramps_from_the_last_command_to_the_default_pose():

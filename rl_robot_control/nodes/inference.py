@@ -1,0 +1,258 @@
+"""Inference node: runs an exported policy on one robot, in real time.
+
+A lifecycle node, so an operator decides when the robot moves:
+
+* configure: load the policy file through the gate, compare it with the robot and its driver's gains, warm up;
+* activate: ramp from the measured pose to the policy's start pose, then run the policy at its control rate;
+* deactivate: ramp back to the default pose and go on holding it, since a humanoid falls when commands cease;
+* cleanup, shutdown: publish nothing more; the shield brakes and damps the robot.
+
+When the state is stale or not finite, or the policy's output is not finite, nothing is published: the shield then
+brakes. If that lasts for ``give_up_time``, the node deactivates itself and waits for a new activation.
+
+Subscribes: ``joint_states``, ``imu``, ``cmd_vel``; ``odom`` and ``contacts/<frame>`` only if the policy needs them.
+Publishes: ``policy/command`` (stamp = observation that it answers), ``diagnostics`` (phase, rate, jitter, latency, age).
+Calls: ``<driver>/get_parameters``, ``<driver>/set_parameters_atomically``.
+
+The garbage collector stays on, but what exists after configuring is frozen (``gc.freeze``): a collection in the loop
+then looks at little and takes microseconds.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from geometry_msgs.msg import Twist
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from rl_robot_control.errors import ConfigurationError, PolicyError, RobotControlError
+from rl_robot_control.policies import find_policy
+from rl_robot_control.policies.gate import read_policy
+from rl_robot_control.policies.runner import PolicyRunner
+from rl_robot_control.robots import load_robot
+from rl_robot_control.ros import interface
+from rl_robot_control.ros.conversions import CommandCodec, MessageError
+from rl_robot_control.ros.driver_gains import ensure_gains
+from rl_robot_control.ros.inference_core import CoreSettings, InferenceCore, Phase, needed_quantities
+from rl_robot_control.ros.loop_timing import LoopTiming, TimingSummary
+from rl_robot_control.ros.parameters import Parameter, ParameterTable
+from rl_robot_control.ros.robot_listener import RobotListener
+from rl_robot_control.ros.velocity_command import VelocityCommand
+
+PARAMETERS = ParameterTable('Inference', [
+    Parameter(name='policy', default='', read_only=False,
+              description='Exported policy: path of an .onnx file, or name of a bundled one; read when configuring'),
+    Parameter(name='robot', default='', read_only=False,
+              description="Robot: name in config/robots or path of a YAML file; empty: the policy's"),
+    Parameter(name='driver', default='simulation', read_only=False,
+              description="Node that holds the drives' gains in its parameters 'stiffness' and 'damping'; they are compared "
+                          "with the policy's and set where it allows; empty: not checked"),
+    Parameter(name='driver_timeout', default=5.0, unit='s', minimum=0.1, maximum=60.0,
+              description='How long to wait for an answer of the driver'),
+    Parameter(name='cmd_vel_timeout', default=0.5, unit='s', minimum=0.05, maximum=10.0,
+              description='Age from which a velocity command counts as zero'),
+    Parameter(name='ramp_speed', default=1.0, unit='rad/s', minimum=0.05, maximum=5.0,
+              description="Bound on every joint's reference during a ramp"),
+    Parameter(name='ramp_min_duration', default=0.2, unit='s', minimum=0.2, maximum=30.0,
+              description='Shortest ramp'),
+    Parameter(name='state_timeout', default=0.1, unit='s', minimum=0.01, maximum=1.0,
+              description='Age from which a state is not answered'),
+    Parameter(name='give_up_time', default=0.5, unit='s', minimum=0.1, maximum=10.0,
+              description='Silence after which the node deactivates itself'),
+    Parameter(name='autostart', default=False,
+              description='Configure and activate without being asked to, as soon as the robot is heard'),
+])
+
+
+class InferenceNode(LifecycleNode):
+    """See the module's description."""
+
+    def __init__(self) -> None:
+        super().__init__('inference')
+        self.settings = PARAMETERS.declare(self)
+        self.core: InferenceCore | None = None
+        self._commands = interface.POLICY_COMMAND.publisher(self)
+        self._diagnostics = interface.DIAGNOSTICS.publisher(self)
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._entities: list[Callable[[], Any]] = []  # how to undo what configuring created
+        self._timer = None
+        self._reported = Phase.IDLE
+        self.problem = ''  # why the latest transition was refused
+        self.create_timer(1.0, self._report, clock=self._steady)
+        if self.settings.autostart:
+            self._autostart = self.create_timer(0.05, self._start_alone, clock=self._steady)
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load, verify, warm up."""
+        return self._transition(self._configure, 'configured')
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin the ramp; the policy follows."""
+        return self._transition(self._activate, 'activated: ramping to the start pose')
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Ramp to the default pose and hold it."""
+        return self._transition(lambda: self.core.hold(time.monotonic()), 'deactivated')
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Forget the policy."""
+        return self._transition(self._release, 'cleaned up')
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Publish nothing more."""
+        return self._transition(self._release, 'shut down')
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After an unforeseen error: publish nothing more and become configurable again."""
+        return self._transition(self._release, 'stopped after an error')
+
+    def _transition(self, action: Callable[[], Any], done: str) -> TransitionCallbackReturn:
+        # rclpy drops exceptions of these callbacks without a word
+        try:
+            action()
+        except RobotControlError as error:
+            self.problem = str(error)
+            self.get_logger().error(f'refused: {error}')
+            return TransitionCallbackReturn.FAILURE
+        except Exception:
+            self.problem = traceback.format_exc()
+            self.get_logger().fatal(self.problem)
+            return TransitionCallbackReturn.ERROR
+        self.problem = ''
+        self.get_logger().info(done)
+        self._report()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self) -> None:
+        self._release()
+        self.settings = settings = PARAMETERS.read(self)
+        if not settings.policy:
+            raise ConfigurationError("parameter 'policy' is empty; give the path of an exported .onnx file.")
+        checked = read_policy(find_policy(settings.policy))
+        manifest = checked.manifest
+        if manifest.interface.command.kind != 'velocity':
+            raise PolicyError(f"{checked.path.name}: follows a '{manifest.interface.command.kind}' command; this node "
+                              'follows velocity commands (cmd_vel) only.')
+        robot = load_robot(settings.robot or manifest.robot)
+        runner = PolicyRunner(checked, robot)
+        self._gains = (robot.joint_names, manifest.stiffness, manifest.damping)
+        self._ensure_gains()
+        needed = needed_quantities(manifest.interface, robot)
+        self.core = InferenceCore(runner, robot.default_position, CoreSettings(
+            ramp_speed=settings.ramp_speed, ramp_min_duration=settings.ramp_min_duration,
+            state_timeout=settings.state_timeout, give_up_time=settings.give_up_time), {'joint_position', *needed})
+        self._codec, self._timing = CommandCodec(robot), LoopTiming(manifest.control_period)
+        self._velocity = VelocityCommand(manifest.command_lower, manifest.command_upper, settings.cmd_vel_timeout)
+        self._period, self._policy_name = manifest.control_period, checked.path.name
+        self._listen(robot, needed)
+        gc.collect()
+        gc.freeze()
+
+    def _listen(self, robot: Any, needed: set[str]) -> None:
+        self._listener = RobotListener(self, robot, needed)
+        velocity = interface.CMD_VEL.subscription(self, self._on_velocity)
+        self._entities += [self._listener.close, lambda: self.destroy_subscription(velocity)]
+
+    def _ensure_gains(self) -> None:
+        if not self.settings.driver:
+            self.get_logger().warning("the driver's gains are not checked (parameter 'driver' is empty).")
+        elif ensure_gains(self, self.settings.driver, *self._gains, self.settings.driver_timeout):
+            self.get_logger().info(f"set the policy's gains in the driver '{self.settings.driver}'.")
+
+    def _activate(self) -> None:
+        self._ensure_gains()
+        problem = self.core.start(self._state(), self._listener.age(), time.monotonic())
+        if problem:
+            missing = ', '.join(self._listener.missing())
+            raise PolicyError(problem + (f' Nothing came on: {missing}. Is the robot running?' if missing else ''))
+        self._timing.interrupt()
+        if self._timer is None:
+            self._timer = self.create_timer(self._period, self._step, clock=self._steady)
+            self._entities.append(self._stop_timer)
+        self._timer.reset()
+
+    def _state(self) -> Any:
+        try:
+            return self._listener.state()
+        except MessageError as error:
+            raise PolicyError(f'joint_states: {error}') from None
+
+    def _release(self) -> None:
+        while self._entities:
+            self._entities.pop()()
+        self.core = None
+
+    def _stop_timer(self) -> None:
+        self.destroy_timer(self._timer)
+        self._timer = None
+
+    def _step(self) -> None:
+        started = time.monotonic()
+        listener, core, age = self._listener, self.core, self._listener.age()
+        try:
+            command = core.step(listener.state(), age, self._velocity.at(started), started)
+        except MessageError as error:
+            command = core.refuse(f'joint_states: {error}', started)
+        if command is not None:
+            self._commands.publish(self._codec.encode(command.position[0], listener.stamp))
+            self._timing.record(started, time.monotonic(), age)
+        if core.phase is not self._reported:
+            self._changed(core)
+
+    def _changed(self, core: InferenceCore) -> None:
+        if core.phase is Phase.SILENT:
+            self._timing.interrupt()
+            self.get_logger().error(f'publishing nothing: {core.problem} The shield brakes the robot.')
+        elif self._reported is Phase.SILENT and core.phase is not Phase.STOPPED:
+            self.get_logger().warning('the state is back: publishing again.')
+        self._report()
+        if core.phase is Phase.STOPPED:
+            self._timer.cancel()
+            self.get_logger().error(f'giving up: {core.problem} Activate again once the robot is back.')
+            self.trigger_deactivate()
+
+    def _on_velocity(self, message: Twist) -> None:
+        values = (message.linear.x, message.linear.y, message.angular.z)
+        note = self._velocity.receive(values, time.monotonic())
+        if note:
+            self.get_logger().warning(note)
+
+    def _start_alone(self) -> None:
+        if self.core is None and self.trigger_configure() is not TransitionCallbackReturn.SUCCESS:
+            self._autostart.cancel()
+            raise ConfigurationError(f'the inference node cannot start: {self.problem}')
+        if self._listener.age() < self.settings.state_timeout:
+            self._autostart.cancel()
+            self.trigger_activate()
+
+    def _report(self) -> None:
+        """Publish the diagnostics: every second, and whenever the phase changes."""
+        phase = self.core.phase if self.core else Phase.IDLE
+        self._reported = phase
+        level = {Phase.SILENT: DiagnosticStatus.ERROR, Phase.STOPPED: DiagnosticStatus.ERROR}.get(phase, DiagnosticStatus.OK)
+        problem = self.core.problem if self.core and self.core.problem else self.problem
+        status = DiagnosticStatus(level=level, name=self.get_fully_qualified_name(), message=problem or phase.value)
+        status.values = [KeyValue(key='phase', value=phase.value)]
+        if self.core:
+            status.hardware_id = self._policy_name
+            status.values += _values(self._timing.summary(), self._velocity, self.core.repeated, time.monotonic())
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+
+def _values(timing: TimingSummary, velocity: VelocityCommand, repeated: int, now: float) -> list[KeyValue]:
+    milliseconds = ('jitter_rms', 'jitter_max', 'latency_mean', 'latency_max', 'age_mean', 'age_max')
+    values = {'cycles': str(timing.cycles), 'rate [Hz]': f'{timing.rate:.2f}', 'overruns': str(timing.overruns),
+              'states repeated': str(repeated),
+              **{f'{name} [ms]': f'{1e3 * getattr(timing, name):.3f}' for name in milliseconds},
+              'velocity command': ' '.join(f'{v:g}' for v in velocity.at(now)[0]),
+              'velocity commands refused': str(velocity.refused), 'velocity commands clamped': str(velocity.clamped)}
+    return [KeyValue(key=key, value=value) for key, value in values.items()]

@@ -1,0 +1,61 @@
+"""Small policy files for tests, made by the real exporter."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rl_robot_control.learning.export import export_policy
+from rl_robot_control.robots import RobotModel, load_robot
+from rl_robot_control.tasks.interface import (
+    ActionSettings,
+    CommandSettings,
+    InterfaceSettings,
+    ObservationSettings,
+    PolicyInterface,
+)
+from rl_robot_control.types import RobotState
+
+LEGS = ['.*_hip_.*_joint', '.*_knee_joint', '.*_ankle_.*_joint']
+
+
+class Zeros(torch.nn.Module):
+    """A linear network without weight: every action is zero, so the targets are the default pose."""
+
+    def __init__(self, observations: int, actions: int) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(observations, actions)
+        torch.nn.init.zeros_(self.layer.weight)
+        torch.nn.init.zeros_(self.layer.bias)
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        """Zeros."""
+        return self.layer(observation)
+
+
+def standing_states(robot: RobotModel) -> RobotState:
+    """Two robots in the default pose, upright; everything is known."""
+    unknown = RobotState.unknown(2, robot.num_joints, len(robot.frame_names))
+    zeros = {field.name: np.zeros_like(getattr(unknown, field.name)) for field in dataclasses.fields(unknown)}
+    return RobotState(**{**zeros, 'base_quaternion': np.tile([0.0, 0.0, 0.0, 1.0], (2, 1)),
+                         'joint_position': np.tile(robot.default_position, (2, 1))})
+
+
+def standing_interface() -> InterfaceSettings:
+    """50 Hz, twelve leg joints, no gait, no odometry."""
+    terms = ['base_angular_velocity', 'projected_gravity', 'command', 'joint_position', 'joint_velocity']
+    return InterfaceSettings(control_period=0.02, action=ActionSettings(joints=LEGS), command=CommandSettings(),
+                             observations=[ObservationSettings(term=term) for term in terms])
+
+
+def write_standing_policy(path: Path, robot: RobotModel | None = None) -> Path:
+    """A policy that holds the default pose whatever it sees."""
+    robot, interface = robot or load_robot('unitree_g1'), standing_interface()
+    sizes = PolicyInterface(interface, robot, 1)
+    export_policy(Zeros(sizes.num_observations, sizes.num_actions), interface, robot, path, task='stand', algorithm='none',
+                  training={'seed': 0}, command_lower=(-0.5, 0.0, -0.5), command_upper=(0.8, 0.0, 0.5),
+                  sample_states=standing_states(robot))
+    return path
