@@ -263,8 +263,10 @@ def summarise(recording: Recording, robot: RobotModel, limits: ShieldLimits, con
     times, change = corrections(recording)
     intervals, (to_policy, to_command) = command_intervals(recording), observation_ages(recording)
     fall = find_fall(recording, robot)
+    asked = recording.velocity_commands
+    followed = recording.base.received[-1] - asked.received[0] if len(asked) and len(recording.base) else 0.0
     return {
-        'duration': recording.duration, 'complete': recording.complete, 'messages_lost': recording.lost,
+        'duration': recording.duration, 'commanded_duration': float(followed), 'complete': recording.complete, 'messages_lost': recording.lost,
         'fell': fall is not None, 'fall_time': fall,
         'max_tilt': _max(rotations.tilt(recording.base.quaternion)),
         'mean_speed_error': float(np.mean([s.speed_error for s in forward])) if forward else None,
