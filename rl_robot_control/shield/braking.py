@@ -5,8 +5,8 @@ With the bound A on acceleration and the time T of a cycle, a joint that has the
     V(d) = -A·T + sqrt((A·T)² + 2·A·d)
 
 and a cycle may change the velocity by A·T. If v <= V(d), the distance left after the cycle, d' = d - T·v, satisfies
-2·A·d' >= v², so V'(d') >= -A·T' + sqrt((A·T')² + v²) >= v - A·T': full braking is admissible in the next cycle, however
-long T' that cycle is. The invariant therefore holds under jitter. (Derivation: docs/safety.md.)
+2·A·d' >= v², so V'(d') >= -A·T' + sqrt((A·T')² + v²) >= v - A·T': full braking is admissible in the next cycle,
+whatever its length T'. The invariant therefore holds under jitter. (Derivation: docs/safety.md.)
 """
 
 from __future__ import annotations

@@ -244,7 +244,8 @@ class Shield:
             repeated = np.zeros(self.num_robots, dtype=bool)
         rejected = usable & (verdict != Reason.NONE)  # without a state there is nothing to judge a stamp by
         accepted = usable & ~rejected & ~repeated
-        self._log.accept(command, accepted, now - max(command_age, 0.0))
+        if accepted.any():
+            self._log.accept(command, accepted, now - max(command_age, 0.0))
         self._log.reject(rejected)
         self.counters['commands'] += ~repeated
         self.counters['rejected'] += rejected

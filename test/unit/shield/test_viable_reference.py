@@ -1,0 +1,109 @@
+"""The braking-distance invariant, tried on random joints, periods, jitter and hostile targets."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rl_robot_control.shield.braking import ViableReference
+
+from .rig import Rig, make_limits
+
+HOSTILE = [1e308, -1e308, 1e9, -1e9, 0.0]
+
+
+def random_limits(rng: np.random.Generator, joints: int):
+    """Asymmetric, far from zero, some without limits."""
+    lower = rng.uniform(-4, 3, joints)
+    upper = lower + 10 ** rng.uniform(-2, 1, joints)
+    unlimited = rng.random(joints) < 0.25
+    lower[unlimited], upper[unlimited] = -np.inf, np.inf
+    return make_limits(joints, position_lower=lower, position_upper=upper, velocity=10 ** rng.uniform(-1, 1.5, joints),
+                       acceleration=10 ** rng.uniform(0, 3.5, joints))
+
+
+def random_start(rng: np.random.Generator, limits, robots: int):
+    width = np.minimum(limits.position_upper - limits.position_lower, 2.0)
+    lower = np.where(np.isfinite(limits.position_lower), limits.position_lower, -1.0)
+    return lower + rng.uniform(0, 1, (robots, limits.num_joints)) * width
+
+
+def random_target(rng: np.random.Generator, limits, at):
+    span = np.where(np.isfinite(limits.position_upper), limits.position_upper - limits.position_lower, 4.0)
+    target = at + rng.normal(0, 1, at.shape) * span * 10 ** rng.uniform(-4, 1, at.shape)
+    return np.where(rng.random(at.shape) < 0.1, rng.choice(HOSTILE, at.shape), target)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), period=st.sampled_from([0.001, 0.004, 0.02, 0.1]), jitter=st.booleans())
+def test_no_target_breaks_a_bound_and_braking_is_always_possible(seed, period, jitter):
+    rng = np.random.default_rng(seed)
+    limits = random_limits(rng, 4)
+    reference = ViableReference(limits, period, 32)
+    at, speed = random_start(rng, limits, 32), np.zeros((32, 4))
+    reference.restart(at, slice(None))
+    for step in range(60):  # 40 · 60 · 32 · 4 = 307 200 joint steps
+        elapsed = period * rng.uniform(0.01, 1.0) if jitter else period
+        lower, upper = (bound.copy() for bound in reference.interval(elapsed))
+        brake = reference.braking_target()
+        chosen = reference.clamp(random_target(rng, limits, at) if step % 10 < 8 else brake)
+        slack = 1e-12 / elapsed  # rounding of a position of about 1 rad
+        assert (lower <= upper + 1e-12).all()
+        assert np.abs(reference.clamp(brake) - brake).max() <= 1e-12
+        assert (chosen >= limits.position_lower).all() and (chosen <= limits.position_upper).all()
+        new_speed = (chosen - at) / elapsed
+        assert (np.abs(new_speed) <= limits.velocity * (1 + 1e-9) + slack).all()
+        change = np.abs(new_speed - speed)
+        assert (change <= limits.acceleration * elapsed * (1 + 1e-9) + 4 * slack).all()
+        reference.move(chosen)
+        at, speed = chosen, new_speed
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_late_and_early_cycles_never_outrun_the_clock(seed):
+    """Intervals of 0.1 to 3 periods: each cycle moves at most one period's worth, and n cycles in a time W at most
+    v·(W + 2·period), because one period may be saved up and the first cycle owes nothing."""
+    rng = np.random.default_rng(seed)
+    limits = random_limits(rng, 3)
+    rig = Rig(limits, 16, start=random_start(rng, limits, 16), max_period=3 * 0.02)
+    start, begin, before = rig.position.copy(), rig.now, rig.position.copy()
+    for _ in range(50):
+        rig.period = 0.02 * rng.choice([0.1, 1.0, 2.99])
+        rig.step(random_target(rng, limits, rig.position))
+        assert (rig.shield.mode == 2).all()
+        assert (np.abs(rig.position - before) <= limits.velocity * 0.02 + 1e-12).all()
+        assert (np.abs(rig.position - start) <= limits.velocity * (rig.now - begin + 0.04) + 1e-9).all()
+        assert (rig.position >= limits.position_lower).all() and (rig.position <= limits.position_upper).all()
+        before = rig.position.copy()
+
+
+def test_approaches_the_limit_at_the_speed_of_the_formula():
+    # T = 0.1 s, A = 2 rad/s², 0.1 rad left: V = -0.2 + sqrt(0.04 + 2·2·0.1) = 0.46332 rad/s, 0.046332 rad per cycle
+    limits = make_limits(1, acceleration=[2.0], velocity=[10.0], position_upper=[1.0])
+    reference = ViableReference(limits, 0.1, 1)
+    reference.restart(np.array([[0.9]]), slice(None))
+    reference._motion[:] = [[[0.05]], [[-0.05]]]  # already fast: 0.5 rad/s
+    _, upper = reference.interval(0.1)
+    assert abs(upper[0, 0] - 0.9463324958) < 1e-9
+
+
+def test_a_joint_found_outside_its_limits_may_only_move_inward():
+    rig = Rig(make_limits(1), start=1.2)
+    assert rig.step([5.0]).command.position[0, 0] == 1.2
+    # one cycle from rest at 50 rad/s²: 50 · 0.02² = 0.02 rad
+    assert abs(rig.step([0.0]).command.position[0, 0] - 1.18) < 1e-12
+    for _ in range(50):
+        rig.step([0.0])
+    assert rig.position[0, 0] == 0.0
+
+
+def test_extra_calls_move_nothing():
+    rig = Rig(make_limits(1), max_period=1.0)
+    rig.step([1.0])
+    rig.step([1.0])  # uses up what was saved
+    rig.period = 0.0
+    rig.step([1.0], stamp=rig.now + 1e-3)
+    before = rig.position.copy()
+    for k in range(5):
+        rig.step([1.0], stamp=rig.now + 0.002 + 1e-3 * k)
+    np.testing.assert_array_equal(rig.position, before)
