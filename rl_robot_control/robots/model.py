@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
@@ -30,6 +31,10 @@ class JointSettings:
     damping: Positive  # derivative gain of the position drive [N·m·s/rad]
     armature: Annotated[float, Field(ge=0)] = 0.0  # reflected rotor inertia [kg·m²]
     acceleration_limit: Positive  # bound on the commanded reference [rad/s²]
+    velocity_limit: Positive | None = None  # bound on the commanded reference [rad/s]; null: the shield's fraction of
+    # the URDF's. A leg's target jumps every period, as a handle on torque, and may move faster than the joint can.
+    overshoot: Annotated[float, Field(ge=0)] = 0.0  # how far the reference may lie beyond the joint's limit [rad], for
+    # the same reason; it shrinks to nothing as the measured joint comes to its limit.
 
 
 @settings
@@ -70,6 +75,14 @@ class ShieldSettings:
 
 
 @settings
+class MirrorSettings:
+    """The robot's left-right symmetry."""
+
+    swap: tuple[str, str] = ('left_', 'right_')  # prefixes of twin joints and frames
+    negate: list[str]  # regular expressions of the joints whose angle changes sign in a mirror
+
+
+@settings
 class TopicSettings:
     """The robot's own topic names, relative to its namespace."""
 
@@ -88,6 +101,7 @@ class RobotSettings:
     joints: dict[str, JointSettings]  # regular expression → settings; each joint matches exactly one
     default_pose: dict[str, float] = Field(default_factory=dict)  # regular expression → position [rad], overrides
     frames: dict[str, FrameSettings] = Field(default_factory=dict)
+    mirror: MirrorSettings | None = None
     shield: ShieldSettings = Field(default_factory=ShieldSettings)
     topics: TopicSettings = Field(default_factory=TopicSettings)
 
@@ -106,7 +120,9 @@ class RobotModel:
     position_upper: FloatArray  # [rad], +inf where continuous
     velocity_limit: FloatArray  # [rad/s]
     effort_limit: FloatArray  # [N·m]
-    acceleration_limit: FloatArray  # [rad/s²]
+    acceleration_limit: FloatArray  # of the commanded reference [rad/s²]
+    reference_velocity_limit: FloatArray  # of the commanded reference [rad/s]
+    overshoot: FloatArray  # of the commanded reference beyond the limits [rad]
     default_position: FloatArray  # [rad]
     stiffness: FloatArray  # [N·m/rad]
     damping: FloatArray  # [N·m·s/rad]
@@ -133,7 +149,7 @@ class RobotModel:
         Raises:
             UnknownNameError: A pattern matches no joint.
         """
-        return np.array(match_names(patterns, self.joint_names, f'joint of {self.name}'), dtype=np.intp)
+        return _indices(tuple(patterns), self.joint_names, f'joint of {self.name}')
 
     def frame_indices(self, names: Sequence[str]) -> np.ndarray:
         """Indices of named frames.
@@ -141,7 +157,7 @@ class RobotModel:
         Raises:
             UnknownNameError: The robot has no such frame.
         """
-        return np.array(match_names(names, self.frame_names, f'frame of {self.name}'), dtype=np.intp)
+        return _indices(tuple(names), self.frame_names, f'frame of {self.name}')
 
     def default_state(self, num_robots: int) -> InitialState:
         """The default pose at rest, standing at the world's origin."""
@@ -192,6 +208,13 @@ def match_names(patterns: Sequence[str], names: Sequence[str], kind: str) -> lis
     return list(found)
 
 
+@functools.lru_cache(maxsize=1024)  # terms look their joints up in every control period
+def _indices(patterns: tuple[str, ...], names: tuple[str, ...], kind: str) -> np.ndarray:
+    index = np.array(match_names(patterns, names, kind), dtype=np.intp)
+    index.flags.writeable = False
+    return index
+
+
 def _controlled(robot: RobotSettings, joints: list[UrdfJoint], path: Path) -> list[UrdfJoint]:
     if robot.controlled_joints is None:
         return joints
@@ -228,6 +251,9 @@ def _build(robot: RobotSettings, joints: list[UrdfJoint], root: ElementTree.Elem
         position_upper=upper, velocity_limit=_array(j.velocity for j in joints),
         effort_limit=_array(j.effort for j in joints),
         acceleration_limit=_array(s.acceleration_limit for s in chosen), default_position=default,
+        reference_velocity_limit=_array(s.velocity_limit or robot.shield.velocity_fraction * j.velocity
+                                        for s, j in zip(chosen, joints, strict=True)),
+        overshoot=_array(s.overshoot for s in chosen),
         stiffness=_array(s.stiffness for s in chosen), damping=_array(s.damping for s in chosen),
         armature=_array(s.armature for s in chosen))
 

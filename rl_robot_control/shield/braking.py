@@ -32,7 +32,7 @@ class ViableReference:
     def __init__(self, limits: ShieldLimits, period: float, num_robots: int) -> None:
         shape = (2, num_robots, limits.num_joints)
         self._limits, self._period = limits, period
-        self._limit = np.stack([limits.position_upper, -limits.position_lower])[:, None, :]
+        self._limit = np.stack([limits.position_upper, -limits.position_lower])[:, None, :] + limits.overshoot
         self._nominal = _per_cycle(limits, period)
         self._at, self._motion = np.zeros(shape), np.zeros(shape)
         self._next, self._reach, self._wall = np.empty(shape), np.empty(shape), np.empty(shape)

@@ -9,6 +9,7 @@ import numpy as np
 
 from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.robots import RobotModel
+from rl_robot_control.robots.model import ShieldSettings
 from rl_robot_control.types import FloatArray
 
 LARGEST_MARGIN = 0.05  # [rad]
@@ -23,14 +24,15 @@ class ShieldLimits:
         ConfigurationError: A bound is not positive or not finite, or a joint's lower limit is not below its upper one.
     """
 
-    position_lower: FloatArray  # [rad], -inf where continuous; the margin is already inside
-    position_upper: FloatArray  # [rad], +inf where continuous
+    position_lower: FloatArray  # of the measured joint [rad], -inf where continuous; the margin is already inside
+    position_upper: FloatArray  # of the measured joint [rad], +inf where continuous
     velocity: FloatArray  # of the reference [rad/s]
     acceleration: FloatArray  # of the reference [rad/s²]
     effort: FloatArray  # that the drive's gains may ask for [N·m]
     stiffness: FloatArray  # of the drive [N·m/rad]
     damping: FloatArray  # of the drive [N·m·s/rad]
     default_position: FloatArray  # [rad]
+    overshoot: FloatArray | float = 0.0  # of the reference beyond the limits, while the joint is far from them [rad]
     tilt: float | None = 1.0  # of the base [rad]; None: not checked
     tilt_duration: float = 0.04  # that the tilt may be exceeded for [s]
     command_timeout: float = 0.1  # an older command makes the reference brake [s]
@@ -65,25 +67,34 @@ class ShieldLimits:
     def from_robot(cls, robot: RobotModel) -> ShieldLimits:
         """Limits of a robot: its URDF's, reduced by the margins and fractions of its YAML or by the defaults."""
         rules, span = robot.settings.shield, robot.position_upper - robot.position_lower
-        own = rules.position_margin is not None
-        margin = np.full(span.shape, rules.position_margin) if own else \
-            np.minimum(LARGEST_MARGIN, MARGIN_FRACTION * span)
-        yaml = f'robot YAML ({robot.name})'
-        given = rules.__pydantic_fields_set__ if hasattr(rules, '__pydantic_fields_set__') else set()
-        default = {f.name: 'default' for f in dataclasses.fields(cls)
-                   if f.name.endswith('timeout') or f.name in ('max_rejected', 'rest_velocity')}
-        sources = default | {
-            'position_lower': f'URDF + margin ({yaml if own else "default: 0.05 rad or 2 % of the range"})',
-            'position_upper': f'URDF - margin ({yaml if own else "default: 0.05 rad or 2 % of the range"})',
-            'velocity': f'URDF × {rules.velocity_fraction}', 'effort': f'URDF × {rules.effort_fraction}',
-            'acceleration': yaml, 'stiffness': yaml, 'damping': yaml, 'default_position': yaml,
-            'tilt': yaml if 'tilt_limit' in given else 'default',
-            'tilt_duration': yaml if 'tilt_duration' in given else 'default'}
+        margin = np.minimum(LARGEST_MARGIN, MARGIN_FRACTION * span)
+        if rules.position_margin is not None:
+            if not rules.position_margin >= 0:
+                raise ConfigurationError(f'{robot.name}: shield position_margin is {rules.position_margin} rad; it must '
+                                         'be 0 or more.')
+            margin = np.full(span.shape, rules.position_margin)
         return cls(position_lower=robot.position_lower + margin, position_upper=robot.position_upper - margin,
-                   velocity=rules.velocity_fraction * robot.velocity_limit, acceleration=robot.acceleration_limit,
+                   velocity=robot.reference_velocity_limit, acceleration=robot.acceleration_limit,
                    effort=rules.effort_fraction * robot.effort_limit, stiffness=robot.stiffness, damping=robot.damping,
-                   default_position=robot.default_position, tilt=rules.tilt_limit if robot.floating else None,
-                   tilt_duration=rules.tilt_duration, sources=sources)
+                   default_position=robot.default_position, overshoot=robot.overshoot,
+                   tilt=rules.tilt_limit if robot.floating else None,
+                   tilt_duration=rules.tilt_duration, sources=_sources(robot))
+
+
+def _sources(robot: RobotModel) -> dict[str, str]:
+    """Where each limit comes from, by field name."""
+    rules, default, yaml = robot.settings.shield, ShieldSettings(), f'robot YAML ({robot.name})'
+
+    def of(name: str) -> str:
+        return 'default' if getattr(rules, name) == getattr(default, name) else yaml
+
+    margin = 'default: 0.05 rad or 2 % of the range' if rules.position_margin is None else yaml
+    own = {field.name: 'default' for field in dataclasses.fields(ShieldLimits) if field.name != 'sources'}
+    return own | dict.fromkeys(('acceleration', 'stiffness', 'damping', 'default_position', 'overshoot'), yaml) | {
+        'position_lower': f'URDF + margin ({margin})', 'position_upper': f'URDF - margin ({margin})',
+        'velocity': f'URDF × {rules.velocity_fraction} ({of("velocity_fraction")}), or {yaml}',
+        'effort': f'URDF × {rules.effort_fraction} ({of("effort_fraction")})',
+        'tilt': of('tilt_limit') if robot.floating else 'fixed base', 'tilt_duration': of('tilt_duration')}
 
 
 def _check_each(name: str, values: FloatArray, minimum: str, good: np.ndarray) -> None:

@@ -150,6 +150,10 @@ class PolicyInterface:
         self._follow(state, command)
         return self._observe(self.view(state))
 
+    def observe_view(self, context: Context) -> FloatArray:
+        """Observation (N, D) of a view; for observations between two periods."""
+        return self._observe(context)
+
     def view(self, state: RobotState) -> Context:
         """What terms see of a state under the command that was last observed."""
         return Context(robot=self.robot, joints=self.joints, state=state, command=self.effective_command,

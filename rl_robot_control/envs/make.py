@@ -1,0 +1,59 @@
+"""Puts robot, task, shield and simulation together."""
+
+from __future__ import annotations
+
+from rl_robot_control.backends.mujoco import MujocoBackend
+from rl_robot_control.backends.physics import PhysicsSettings
+from rl_robot_control.envs.robot_env import RobotEnv
+from rl_robot_control.envs.shielded import ShieldedBackend
+from rl_robot_control.envs.vector_env import RobotVectorEnv
+from rl_robot_control.robots import RobotModel, load_robot
+from rl_robot_control.shield import Shield, ShieldLimits
+from rl_robot_control.tasks.task import Task, load_task
+
+
+def make_backend(robot: RobotModel, task: Task, num_robots: int, physics: PhysicsSettings | None = None,
+                 threads: int | None = None) -> ShieldedBackend:
+    """MuJoCo worlds behind a shield.
+
+    Args:
+        robot: The robot.
+        task: The task that will be done there.
+        num_robots: N.
+        physics: How it is simulated; None: as the task says for evaluation.
+        threads: Number of C threads; None: one per core.
+    """
+    backend = MujocoBackend(robot, num_robots, task.control_period, physics or task.settings.physics, threads)
+    if task.settings.base == 'held':
+        backend.hold_base(True)
+    return ShieldedBackend(backend, Shield(ShieldLimits.from_robot(robot), task.control_period, num_robots))
+
+
+def make_vector_env(robot: str, task: str, num_envs: int, *, seed: int | None = None, training: bool = False,
+                    randomise: bool = True, threads: int | None = None) -> RobotVectorEnv:
+    """A task on N simulated robots.
+
+    Args:
+        robot: Name of a robot or path of its YAML.
+        task: Name of a task or path of its YAML.
+        num_envs: N.
+        seed: Source of all randomness.
+        training: Take the task's coarse training physics, and episodes of random age at the start.
+        randomise: Vary starts and disturb the robots.
+        threads: Number of C threads; None: one per core.
+
+    Raises:
+        ConfigurationError: A name is unknown or a file is wrong.
+    """
+    model = load_robot(robot)
+    loaded = load_task(task, model)
+    physics = loaded.settings.training_physics if training else loaded.settings.physics
+    backend = make_backend(model, loaded, num_envs, physics, threads)
+    return RobotVectorEnv(backend, loaded, seed, randomise, stagger=training)
+
+
+def make_env(robot: str, task: str, *, randomise: bool = True) -> RobotEnv:
+    """A task on one simulated robot; see ``make_vector_env``."""
+    model = load_robot(robot)
+    loaded = load_task(task, model)
+    return RobotEnv(make_backend(model, loaded, 1), loaded, randomise)

@@ -1,0 +1,90 @@
+"""N worlds as one Gymnasium vector environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from rl_robot_control.backends.protocol import Backend
+from rl_robot_control.envs.episodes import Episodes
+from rl_robot_control.tasks.task import Task
+from rl_robot_control.types import FloatArray
+
+
+class RobotVectorEnv(VectorEnv):
+    """A task on N robots; an episode that ends starts anew within the same step.
+
+    Observations are float32 (N, D), actions float32 (N, A). ``info`` holds ``privileged_observation`` (N, C), what only
+    a critic may see; ``applied_position`` (N, J) and ``shield_correction`` (N, J) [rad]; ``shield_acted`` (N,); and, where
+    episodes ended, ``final_obs`` and ``final_privileged_observation``.
+
+    Args:
+        backend: Where the robots live; put ``ShieldedBackend`` around it to learn under the shield.
+        task: The task.
+        seed: Source of all randomness, until ``reset`` gives another one.
+        randomise: Vary starts and disturb the robots as the task says.
+        stagger: Start with episodes at random ages, so that they do not all end at once.
+    """
+
+    metadata = {'autoreset_mode': AutoresetMode.SAME_STEP, 'render_modes': []}
+
+    def __init__(self, backend: Backend, task: Task, seed: int | None = None, randomise: bool = True,
+                 stagger: bool = False) -> None:
+        self.episodes = Episodes(backend, task, seed, randomise)
+        self.num_envs, self._stagger = backend.num_robots, stagger
+        self.single_observation_space, self.single_action_space = spaces(self.episodes)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        """Start all episodes anew."""
+        super().reset(seed=seed)
+        if seed is not None:
+            self.episodes.random = np.random.default_rng(seed)
+        self.episodes.reset(np.arange(self.num_envs))
+        if self._stagger:
+            self.episodes.steps[:] = self.episodes.random.integers(0, self.episodes.task.max_steps, self.num_envs)
+        observation, privileged = self.episodes.observe()
+        return observation.astype(np.float32), {'privileged_observation': privileged.astype(np.float32)}
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, FloatArray, np.ndarray, np.ndarray, dict]:
+        """Apply actions (N, A) for one control period."""
+        episodes = self.episodes
+        transition = episodes.step(np.asarray(actions, dtype=np.float64))
+        info: dict[str, Any] = {'applied_position': transition.applied_position,
+                                'shield_correction': transition.correction, 'shield_acted': transition.corrected}
+        ended = np.flatnonzero(transition.done)
+        if ended.size:
+            info |= self._final(ended)
+            episodes.reset(ended)
+        observation, privileged = episodes.observe()
+        info['privileged_observation'] = privileged.astype(np.float32)
+        return (observation.astype(np.float32), transition.reward, transition.terminated, transition.truncated, info)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Release the backend."""
+        self.episodes.backend.close()
+
+    def _final(self, ended: np.ndarray) -> dict[str, Any]:
+        """The last observations of the episodes that ended, in Gymnasium's form: (N,) objects and a mask."""
+        mask = np.zeros(self.num_envs, dtype=bool)
+        mask[ended] = True
+        info: dict[str, Any] = {}
+        for key, values in zip(('final_obs', 'final_privileged_observation'), self.episodes.peek(), strict=True):
+            rows = np.full(self.num_envs, None, dtype=object)
+            for i in ended:
+                rows[i] = values[i].astype(np.float32)
+            info |= {key: rows, f'_{key}': mask}
+        return info
+
+
+def spaces(episodes: Episodes) -> tuple[Box, Box]:
+    """Observation space (D,) and action space (A,) of one robot."""
+    interface = episodes.interface
+    clip = np.float32(interface.settings.action.clip)
+    return (Box(-np.inf, np.inf, (interface.num_observations,), np.float32),
+            Box(-clip, clip, (interface.num_actions,), np.float32))

@@ -1,0 +1,128 @@
+"""A training run's folder: settings, checkpoint and metrics, all of which survive a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from rl_robot_control.config import load_settings, to_plain
+from rl_robot_control.errors import ConfigurationError, LearningError
+from rl_robot_control.learning.settings import TrainingSettings
+
+SETTINGS, CHECKPOINT, METRICS = 'settings.yaml', 'checkpoint.pt', 'metrics.jsonl'
+
+
+class RunFolder:
+    """The files of one run.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    def create(self, settings: TrainingSettings) -> None:
+        """Claim the folder for a new run.
+
+        Raises:
+            LearningError: It holds a run already, or cannot be written.
+        """
+        if (self.path / SETTINGS).exists():
+            raise LearningError(f"'{self.path}' already holds a run; continue it with --resume, or give another folder "
+                                'with --out.')
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path / SETTINGS, yaml.safe_dump(to_plain(settings), sort_keys=False).encode())
+        except OSError as error:
+            raise LearningError(f"'{self.path}' cannot be written: {error.strerror}; give another folder with --out."
+                                ) from error
+
+    def settings(self) -> TrainingSettings:
+        """What the run was started with.
+
+        Raises:
+            LearningError: The folder holds no run.
+        """
+        if not (self.path / SETTINGS).is_file():
+            raise LearningError(f"'{self.path}' holds no run to resume (no {SETTINGS}); start one without --resume.")
+        return load_settings(self.path / SETTINGS, TrainingSettings)
+
+    def extend(self, asked: TrainingSettings) -> TrainingSettings:
+        """Settings with which to resume: the stored ones, with the budget that is asked for now.
+
+        Raises:
+            LearningError: What is asked for differs from what the run was started with.
+        """
+        stored = self.settings()
+        for key in ('robot', 'task', 'algorithm', 'backend', 'num_envs', 'seed'):
+            if getattr(asked, key) != getattr(stored, key):
+                raise LearningError(
+                    f"'{self.path}' was started with {key}={getattr(stored, key)!r}, not {getattr(asked, key)!r}; resume "
+                    'it with the same settings, or start another run.')
+        return TrainingSettings(**{**to_plain(stored), 'steps': asked.steps or stored.steps,
+                                   'minutes': asked.minutes or stored.minutes})
+
+    def save(self, checkpoint: dict[str, Any]) -> None:
+        """Replace the checkpoint in one stroke, so that a kill leaves the old one or the new one."""
+        temporary = self.path / f'.{CHECKPOINT}.{os.getpid()}'
+        torch.save(checkpoint, temporary)
+        os.replace(temporary, self.path / CHECKPOINT)
+
+    def load(self) -> dict[str, Any] | None:
+        """The latest checkpoint, or None where the run has not got so far.
+
+        Raises:
+            LearningError: The file is damaged.
+        """
+        path = self.path / CHECKPOINT
+        if not path.is_file():
+            return None
+        try:
+            return torch.load(path, weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise LearningError(f'{path}: is not a checkpoint of this program: {error}') from error
+
+    def log(self, metrics: dict[str, float]) -> None:
+        """Append one line of metrics."""
+        with (self.path / METRICS).open('a') as file:
+            file.write(json.dumps(metrics) + '\n')
+
+    def truncate_log(self, steps: int) -> None:
+        """Drop the metrics of steps after the checkpoint from which a run resumes."""
+        kept = [json.dumps(row) for row in self.metrics() if row['steps'] <= steps]
+        write_atomically(self.path / METRICS, ''.join(f'{row}\n' for row in kept).encode())
+
+    def metrics(self) -> list[dict[str, float]]:
+        """All lines of metrics; a last line cut off by a kill is left out."""
+        path = self.path / METRICS
+        rows = []
+        for line in path.read_text().splitlines() if path.is_file() else []:
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return rows
+
+
+def require_run(path: Path) -> RunFolder:
+    """The folder of a run that has a checkpoint.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    if not (Path(path) / CHECKPOINT).is_file():
+        raise ConfigurationError(f"'{path}' holds no checkpoint ({CHECKPOINT}); give the folder that 'train' wrote.")
+    return RunFolder(path)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file in one stroke: a kill leaves the old content or the new."""
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

@@ -1,0 +1,212 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from rl_robot_control.backends.protocol import Backend
+from rl_robot_control.envs import RobotVectorEnv, make_backend
+from rl_robot_control.errors import LearningError
+from rl_robot_control.learning.ppo import Ppo
+from rl_robot_control.learning.run_folder import RunFolder
+from rl_robot_control.learning.settings import TrainingSettings, load_algorithm
+from rl_robot_control.learning.symmetry import PhaseMirror
+from rl_robot_control.robots import load_robot
+from rl_robot_control.tasks.task import load_task
+
+SECONDS_BETWEEN_CHECKPOINTS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a run stands after an iteration."""
+
+    steps: int  # environment steps so far
+    total_steps: int
+    minutes: float  # training time so far, pauses between resumed parts left out
+    mean_return: float  # of the latest 100 episodes that ended (NaN before the first)
+    mean_reward: float  # per second of this iteration's steps
+    episode_length: float  # [s] likewise
+    falls_per_minute: float  # failed episodes per robot-minute, this iteration
+    shield_correction_rate: float  # share of commands that the shield changed, this iteration
+    steps_per_second: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult:
+    """How a run ended."""
+
+    run_folder: Path
+    steps: int
+    minutes: float
+    mean_return: float
+    finished: bool  # False: interrupted; the checkpoint allows to resume
+
+
+def train(settings: TrainingSettings, out: Path, *, resume: bool = False, backend: Backend | None = None,
+          warm_start: Path | None = None, on_progress: Callable[[Progress], None] | None = None) -> TrainingResult:
+    """Train a policy; an interrupt (Ctrl-C) keeps the checkpoint and returns.
+
+    Args:
+        settings: What to train on what.
+        out: The run's folder.
+        resume: Go on with the run that the folder holds.
+        backend: Where the robots live; None: MuJoCo worlds in memory, behind the shield. A backend over topics has its
+            shield on the way.
+        warm_start: Folder of another run whose parameters to start from.
+        on_progress: Called after each iteration.
+
+    Raises:
+        ConfigurationError: A name is unknown or a file is wrong.
+        LearningError: The folder is occupied, holds no run to resume, or the parameters stopped being finite.
+    """
+    torch.set_num_threads(1)  # spinning OpenMP threads fight the physics threads
+    folder = RunFolder(out)
+    if resume:
+        settings = folder.extend(settings)
+    run = _Run(settings, folder, backend)
+    if resume:
+        run.restore(folder.load())
+    else:
+        folder.create(settings)
+        run.warm_start(warm_start)
+    return run.go(on_progress or (lambda progress: None))
+
+
+class _Run:
+    """One process's share of a training run."""
+
+    def __init__(self, settings: TrainingSettings, folder: RunFolder, backend: Backend | None) -> None:
+        robot = load_robot(settings.robot)
+        task = load_task(settings.task, robot)
+        self.rules, self.settings, self.folder = load_algorithm(settings.algorithm, settings.task), settings, folder
+        self.total_steps = settings.steps or self.rules.steps
+        torch.manual_seed(settings.seed)
+        if backend is None:
+            backend = make_backend(robot, task, settings.num_envs or self.rules.num_envs, task.settings.training_physics)
+        self.env = RobotVectorEnv(backend, task, settings.seed, stagger=True)
+        self.observation, info = self.env.reset(seed=settings.seed)
+        self.privileged = info['privileged_observation']
+        interface = self.env.episodes.interface
+        mirror = PhaseMirror.of(interface, task.settings.critic)
+        self.learner = Ppo(self.rules, self.observation, self.privileged, interface.num_actions, mirror)
+        self.steps, self.seconds = 0, 0.0
+        self.returns: deque[float] = deque(maxlen=100)
+        self.lengths: deque[float] = deque(maxlen=100)
+        self._return = np.zeros(self.env.num_envs)
+        self._length = np.zeros(self.env.num_envs)
+
+    def go(self, on_progress: Callable[[Progress], None]) -> TrainingResult:
+        """Learn until the budget is spent or the user interrupts."""
+        saved = time.monotonic()
+        writer = SummaryWriter(str(self.folder.path / 'tensorboard'), purge_step=self.steps)
+        finished = True
+        try:
+            while not self._spent():
+                progress, losses = self._iterate()
+                self._log(progress, losses, writer)
+                on_progress(progress)
+                if time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
+                    self.folder.save(self.state())
+                    saved = time.monotonic()
+        except KeyboardInterrupt:
+            finished = False
+        finally:
+            if self.learner.finite():
+                self.folder.save(self.state())
+            writer.close()
+            self.env.close()
+        return TrainingResult(run_folder=self.folder.path, steps=self.steps, minutes=self.seconds / 60,
+                              mean_return=_mean(self.returns), finished=finished)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs; the worlds start new episodes."""
+        return {'learner': self.learner.state(), 'steps': self.steps, 'seconds': self.seconds,
+                'torch_random': torch.get_rng_state(), 'random': self.env.episodes.random.bit_generator.state,
+                'returns': list(self.returns), 'lengths': list(self.lengths)}
+
+    def restore(self, state: dict[str, Any] | None) -> None:
+        """Continue from a checkpoint; without one the run begins anew."""
+        if state is None:
+            return
+        self.learner.load(state['learner'])
+        self.steps, self.seconds = state['steps'], state['seconds']
+        torch.set_rng_state(state['torch_random'])
+        self.env.episodes.random.bit_generator.state = state['random']
+        self.returns.extend(state['returns'])
+        self.lengths.extend(state['lengths'])
+        self.folder.truncate_log(self.steps)
+
+    def warm_start(self, run: Path | None) -> None:
+        """Take over another run's parameters.
+
+        Raises:
+            LearningError: That run has no checkpoint, or one of another shape.
+        """
+        state = RunFolder(run).load() if run is not None else None
+        if run is not None and state is None:
+            raise LearningError(f"'{run}' has no checkpoint to start from; train there first.")
+        if state is not None:
+            try:
+                self.learner.load(state['learner'])
+            except RuntimeError as error:
+                raise LearningError(f"the checkpoint in '{run}' does not fit this task and robot: {error}") from error
+
+    def _spent(self) -> bool:
+        minutes = self.settings.minutes
+        return self.steps >= self.total_steps or (minutes is not None and self.seconds >= 60 * minutes)
+
+    def _iterate(self) -> tuple[Progress, dict[str, float]]:
+        """Collect one horizon of steps and learn from it."""
+        began = time.monotonic()
+        reward = falls = corrected = 0.0
+        for _ in range(self.rules.horizon):
+            action = self.learner.act(self.observation, self.privileged)
+            self.observation, rewards, terminated, truncated, info = self.env.step(action)
+            self.privileged = info['privileged_observation']
+            self.learner.store(rewards, terminated, truncated, self.observation, self.privileged)
+            self._count(rewards, terminated | truncated)
+            reward, falls = reward + rewards.mean(), falls + terminated.mean()
+            corrected += info['shield_acted'].mean()
+        losses = self.learner.update(self.observation, self.privileged, self._budget_share())
+        if not self.learner.finite():
+            raise LearningError(f'the parameters stopped being finite after {self.steps} steps; resume from the checkpoint '
+                                'with a lower learning rate.')
+        taken = self.env.num_envs * self.rules.horizon
+        elapsed = time.monotonic() - began
+        self.steps, self.seconds = self.steps + taken, self.seconds + elapsed
+        simulated = self.rules.horizon * self.env.episodes.task.control_period
+        return Progress(
+            steps=self.steps, total_steps=self.total_steps, minutes=self.seconds / 60, mean_return=_mean(self.returns),
+            mean_reward=reward / simulated, episode_length=_mean(self.lengths), falls_per_minute=60 * falls / simulated,
+            shield_correction_rate=corrected / self.rules.horizon, steps_per_second=taken / elapsed), losses
+
+    def _budget_share(self) -> float:
+        by_time = 0.0 if self.settings.minutes is None else self.seconds / 60 / self.settings.minutes
+        return max(self.steps / self.total_steps, by_time)
+
+    def _count(self, reward: np.ndarray, ended: np.ndarray) -> None:
+        self._return += reward
+        self._length += self.env.episodes.task.control_period
+        self.returns.extend(self._return[ended].tolist())
+        self.lengths.extend(self._length[ended].tolist())
+        self._return[ended] = self._length[ended] = 0.0
+
+    def _log(self, progress: Progress, losses: dict[str, float], writer: SummaryWriter) -> None:
+        metrics = asdict(progress) | losses
+        self.folder.log(metrics)
+        for name, value in metrics.items():
+            writer.add_scalar(name, value, progress.steps)
+
+
+def _mean(values: deque[float]) -> float:
+    return float(np.mean(values)) if values else float('nan')
