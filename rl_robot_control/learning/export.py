@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from rl_robot_control.errors import PolicyError
@@ -66,9 +67,14 @@ def export_policy(network: nn.Module, interface: InterfaceSettings, robot: Robot
     states = _golden_states(plain, robot, sample_states, limits)
     observations = np.array([state.observation for state in states], dtype=np.float32)
     actions = _torch_actions(network, observations)
+    if not np.isfinite(actions).all():
+        raise PolicyError('the network answers sample states with values that are not finite: the training diverged.')
     model = _to_onnx(network, observations.shape[1])
-    manifest = _manifest(plain, robot, model, states, observations, actions, limits,
-                         task=task, algorithm=algorithm, training=training)
+    try:
+        manifest = _manifest(plain, robot, model, states, observations, actions, limits,
+                             task=task, algorithm=algorithm, training=training)
+    except ValidationError as error:
+        raise PolicyError(f'the policy cannot be described: {error}') from None
     model.metadata_props.add(key=MANIFEST_KEY, value=manifest_to_json(manifest))
     with _replacing(path) as temporary:
         temporary.write_bytes(model.SerializeToString())

@@ -42,10 +42,10 @@ def check_contents(model: ModelProto, where: str) -> None:
         raise PolicyError(f'{where}: the graph has {len(model.graph.node)} nodes, at most {MAX_NODES} are allowed.')
     for node in model.graph.node:
         _check_node(node, where)
-    for tensor in _tensors(model.graph):
-        _check_tensor(tensor, where)
     if len(model.graph.sparse_initializer):
         raise PolicyError(f'{where}: the graph has sparse initialisers; store weights as plain tensors.')
+    for tensor in _tensors(model.graph):
+        _check_tensor(tensor, where)
 
 
 def check_memory(model: ModelProto, where: str) -> None:
@@ -92,7 +92,8 @@ def fixed_shape(value: ValueInfoProto, width: int, where: str) -> int | None:
     if tensor.elem_type != TensorProto.FLOAT:
         kind = TensorProto.DataType.Name(tensor.elem_type) if tensor.elem_type in TensorProto.DataType.values() else '?'
         raise PolicyError(f"{where}: '{value.name}' has the type {kind}, expected FLOAT (float32).")
-    shape = [d.dim_value if d.HasField('dim_value') else d.dim_param or '?' for d in tensor.shape.dim]
+    # str(): protobuf gives bytes for text that is not UTF-8
+    shape = [d.dim_value if d.HasField('dim_value') else str(d.dim_param or '?') for d in tensor.shape.dim]
     symbolic = len(shape) == 2 and isinstance(shape[0], str)
     if len(shape) != 2 or shape[1] != width or not (symbolic or shape[0] > 0):
         raise PolicyError(f"{where}: '{value.name}' has the shape {shape}, the manifest asks for [batch, {width}].")

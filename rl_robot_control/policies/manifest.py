@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from rl_robot_control.config import parse_settings, settings, to_plain
+from rl_robot_control.config import parse_settings, settings
 from rl_robot_control.errors import ConfigurationError, PolicyError
 from rl_robot_control.policies.golden import GoldenVectors, shape_fault
 from rl_robot_control.tasks.interface import InterfaceSettings
@@ -29,7 +30,7 @@ class Manifest:
     """
 
     format_version: int
-    robot: str
+    robot: Annotated[str, Field(pattern=r'^[\w-]+$')]  # a name, never a path: tools load the robot by it
     task: str
     algorithm: str
     created: str  # date and time, ISO 8601
@@ -72,7 +73,7 @@ def manifest_to_json(manifest: Manifest) -> str:
         PolicyError: A value has no JSON form, e.g. NaN.
     """
     try:
-        return json.dumps(to_plain(manifest), allow_nan=False, ensure_ascii=False)
+        return json.dumps(dataclasses.asdict(manifest), allow_nan=False, ensure_ascii=False)
     except (ValueError, TypeError) as error:
         raise PolicyError(f'the manifest cannot be written as JSON: {error}. Give plain, finite values.') from error
 

@@ -133,7 +133,7 @@ def test_network_of_the_wrong_width_is_refused(exported, tmp_path):
 def test_diverged_network_is_refused(exported, tmp_path):
     network = Mirrored()
     network.layers[0].weight.data[0, 0] = float('nan')
-    with pytest.raises(PolicyError, match='cannot be written as JSON|holds NaN'):
+    with pytest.raises(PolicyError, match='values that are not finite: the training diverged'):
         export(tmp_path / 'p.onnx', exported[0], network)
 
 
