@@ -104,26 +104,27 @@ class ViableReference:
             self._motion /= self._scale
         self._at, self._next = self._next, self._at
 
-    def explain(self, target: FloatArray, chosen: FloatArray, index) -> dict[str, BoolArray]:
+    def explain(self, target: FloatArray, chosen: FloatArray, index: np.ndarray) -> BoolArray:
         """Which bounds a target exceeded; call it before ``move``.
 
         Args:
             target: (M,) requested [rad]
             chosen: (M,) clamped [rad]
-            index: Row and column indices (M,) of these joints.
+            index: (M,) of these joints in the flattened (N, J).
 
         Returns:
-            Masks (M,) for position, velocity and acceleration; False where target and chosen agree.
+            Masks (3, M) for position, velocity and acceleration; False where target and chosen agree.
         """
-        rows, columns = index
-        side = (target < chosen).astype(np.intp)
-        wanted = np.where(side == 1, -1.0, 1.0) * (target - self._at[0][index])
-        allowed = np.stack([self._distance[side, rows, columns], np.broadcast_to(self._constants[3], self._at[0].shape)
-                            [index], self._change[side, rows, columns]])
+        down = target < chosen
+        wanted = target - self._at[0].take(index)
+        np.negative(wanted, out=wanted, where=down)
+        place, allowed = index + down * self._at[0].size, np.empty((3, len(index)))
+        self._distance.take(place, out=allowed[0])
+        self._constants[3].take(index % self._limits.num_joints, out=allowed[1])
+        self._change.take(place, out=allowed[2])
         # the tightest one is named even where rounding hides by how little it was exceeded
         exceeded = (wanted > allowed) | (allowed == allowed.min(axis=0))
-        exceeded &= target != chosen
-        return dict(zip(('position', 'velocity', 'acceleration'), exceeded))
+        return exceeded & (target != chosen)
 
 
 def _per_cycle(limits: ShieldLimits, elapsed: float) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:

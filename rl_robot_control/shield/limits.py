@@ -92,7 +92,8 @@ def _sources(robot: RobotModel) -> dict[str, str]:
     own = {field.name: 'default' for field in dataclasses.fields(ShieldLimits) if field.name != 'sources'}
     return own | dict.fromkeys(('acceleration', 'stiffness', 'damping', 'default_position', 'overshoot'), yaml) | {
         'position_lower': f'URDF + margin ({margin})', 'position_upper': f'URDF - margin ({margin})',
-        'velocity': f'URDF × {rules.velocity_fraction} ({of("velocity_fraction")}), or {yaml}',
+        'velocity': f'URDF × {rules.velocity_fraction} ({of("velocity_fraction")})'
+        + (f', or {yaml}' if any(joint.velocity_limit for joint in robot.settings.joints.values()) else ''),
         'effort': f'URDF × {rules.effort_fraction} ({of("effort_fraction")})',
         'tilt': of('tilt_limit') if robot.floating else 'fixed base', 'tilt_duration': of('tilt_duration')}
 

@@ -185,37 +185,40 @@ class Shield:
     def _limit(self, position: FloatArray, velocity: FloatArray, target: FloatArray | None, elapsed: float,
                following: BoolArray | None) -> tuple[FloatArray, dict[str, BoolArray]]:
         """Apply the limits and move the references; without a target, each robot does what its mode says."""
-        shape = (self.num_robots, self.num_joints)
         reference = self._reference
-        active = dict(zip(CHECKS, np.zeros((len(CHECKS), *shape), dtype=bool)))
+        active = np.zeros((len(CHECKS), self.num_robots, self.num_joints), dtype=bool)
+        named = dict(zip(CHECKS, active))
         if elapsed == 0:
-            return reference.position.copy(), active
-        lower, upper = reference.interval(elapsed)
+            return reference.position.copy(), named
+        viable = reference.interval(elapsed)
         if target is None:
             target = np.where((self.mode == ShieldMode.ACTIVE)[:, None], self._log.target, reference.braking_target())
-        lowest, highest = self._torque.interval(position, velocity)
-        wanted = np.maximum(target, lowest)
-        np.minimum(wanted, highest, out=wanted)
+        torque = self._torque.interval(position, velocity)
+        wanted = np.maximum(target, torque[0])
+        np.minimum(wanted, torque[1], out=wanted)
         chosen = reference.clamp(wanted)
-        acted = (chosen != target) | (wanted != target)
+        acted = chosen != target
+        acted |= wanted != target
         if following is not None:
             acted &= following[:, None]
-        if acted.any():
-            self._explain(target, chosen, (lower, upper), (lowest, highest), np.nonzero(acted), active)
+        index = np.flatnonzero(acted)
+        if index.size:
+            self._explain(target, chosen, viable, torque, index, active)
         reference.move(chosen)
-        return chosen, active
+        return chosen, named
 
     def _explain(self, target: FloatArray, chosen: FloatArray, viable: tuple[FloatArray, FloatArray],
-                 torque: tuple[FloatArray, FloatArray], index, active: dict[str, BoolArray]) -> None:
-        wish, applied = target[index], chosen[index]
-        reachable = np.minimum(np.maximum(wish, viable[0][index]), viable[1][index])
-        for name, mask in self._reference.explain(wish, reachable, index).items():
-            active[name][index] = mask
-        active['torque'][index] = applied != reachable
-        conflict = (applied < torque[0][index]) | (applied > torque[1][index])
+                 torque: tuple[FloatArray, FloatArray], index: np.ndarray, active: BoolArray) -> None:
+        """Note which checks changed the joints at ``index`` (M,) of the flattened (N, J), and count conflicts."""
+        wish, applied = target.take(index), chosen.take(index)
+        reachable = np.minimum(np.maximum(wish, viable[0].take(index)), viable[1].take(index))
+        conflict = (applied < torque[0].take(index)) | (applied > torque[1].take(index))
+        flat = active.reshape(len(CHECKS), -1)
+        flat[:3, index] = self._reference.explain(wish, reachable, index)
+        flat[3, index] = applied != reachable
         if conflict.any():
-            active['conflict'][index] = conflict
-            self.counters['conflicts'] += active['conflict'].any(axis=1)
+            flat[4, index] = conflict
+            self.counters['conflicts'] += active[4].any(axis=1)
 
     def _judge_state(self, state: RobotState | None, squares: FloatArray | None,
                      state_age: float) -> tuple[BoolArray, np.ndarray]:

@@ -42,12 +42,13 @@ def test_defaults_reduce_the_urdf(tmp_path):
     np.testing.assert_allclose(limits.effort, [18.0, 7.2, 1.8])  # 0.9 of the URDF's
     np.testing.assert_allclose(limits.acceleration, [30.0] * 3)
     assert (limits.tilt, limits.tilt_duration) == (1.0, 0.04)
-    assert limits.sources['velocity'] == 'URDF × 0.8' and limits.sources['command_timeout'] == 'default'
+    assert limits.sources['velocity'] == 'URDF × 0.8 (default)' and limits.sources['command_timeout'] == 'default'
     assert limits.sources['acceleration'] == 'robot YAML (mini)'
 
 
 def test_the_robots_yaml_overrides(tmp_path):
-    limits = mini(tmp_path, shield='{position_margin: 0.1, velocity_fraction: 0.5, effort_fraction: 1.0, tilt_limit: 0.6}')
+    own = '{position_margin: 0.1, velocity_fraction: 0.5, effort_fraction: 1.0, tilt_limit: 0.6}'
+    limits = mini(tmp_path, shield=own)
     np.testing.assert_allclose(limits.position_lower, [-0.9, -0.1, -np.inf])
     np.testing.assert_allclose(limits.velocity, [5.0, 2.5, 1.5])
     np.testing.assert_allclose(limits.effort, [20.0, 8.0, 2.0])
@@ -59,8 +60,13 @@ def test_a_fixed_base_has_no_tilt(tmp_path):
 
 
 def test_a_margin_that_leaves_nothing_is_refused(tmp_path):
-    with pytest.raises(ConfigurationError, match=r'joint 1 may move from 0.4 to 0.2\d* rad.*Reduce position_margin'):
+    with pytest.raises(ConfigurationError, match=r'joint 1 may move from 0.39+7 to 0.20+7 rad.*Reduce position_margin'):
         mini(tmp_path, shield='{position_margin: 0.6}')
+
+
+def test_a_margin_that_widens_the_limits_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match='position_margin is -0.1 rad; it must be 0 or more'):
+        mini(tmp_path, shield='{position_margin: -0.1}')
 
 
 @pytest.mark.parametrize(('changes', 'message'), [
@@ -76,7 +82,8 @@ def test_limits_that_make_no_sense_are_refused(changes, message):
         make_limits(**changes)
 
 
-@pytest.mark.parametrize(('period', 'longest'), [(0.0, None), (-0.02, None), (np.nan, None), (0.02, 0.01), (0.02, np.inf)])
+@pytest.mark.parametrize(('period', 'longest'), [(0.0, None), (-0.02, None), (np.nan, None), (0.02, 0.01),
+                                                 (0.02, np.inf)])
 def test_periods_that_make_no_sense_are_refused(period, longest):
     with pytest.raises(ConfigurationError, match='control_period'):
         Shield(make_limits(), period, 1, longest)
