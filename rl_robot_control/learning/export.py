@@ -130,7 +130,8 @@ def _torch_actions(network: nn.Module, observations: np.ndarray) -> np.ndarray:
         with torch.no_grad():
             return network(torch.from_numpy(observations)).numpy()
     except Exception as error:  # a module of the caller's may fail in any way
-        raise PolicyError(f'the network does not take observations of {observations.shape[1]} values: {error}') from error
+        width = observations.shape[1]
+        raise PolicyError(f'the network does not take observations of {width} values: {error}') from error
 
 
 def _to_onnx(network: nn.Module, num_observations: int) -> onnx.ModelProto:
@@ -154,9 +155,8 @@ def _strip(model: onnx.ModelProto) -> None:
     for item in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info):
         del item.metadata_props[:]
         item.ClearField('doc_string')
-    default = [entry for entry in model.opset_import if entry.domain in ('', 'ai.onnx')]
-    used = {node.domain for node in graph.node}
-    kept = default + [entry for entry in model.opset_import if entry not in default and entry.domain in used]
+    used = {'', *(node.domain for node in graph.node)}
+    kept = [entry for entry in model.opset_import if entry.domain in used]
     del model.opset_import[:]
     model.opset_import.extend(kept)
 

@@ -86,7 +86,7 @@ def shape_fault(golden: GoldenState, num_joints: int, num_frames: int) -> str | 
             shape = np.array(golden.state[name], dtype=np.float64).shape
         except ValueError:
             return f"field '{name}' is a ragged list"
-        if shape != wanted and not 0 in wanted:
+        if shape != wanted and 0 not in wanted:
             return f"field '{name}' has shape {shape}, expected {wanted}"
     return None
 

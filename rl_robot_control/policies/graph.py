@@ -75,8 +75,8 @@ def check_memory(model: ModelProto, where: str) -> None:
                                   'data; a policy needs fixed shapes.')
             total += sizes[name]
             if total > MAX_ELEMENTS:
-                raise PolicyError(f"{where}: '{name}', output of a {node.op_type} operator, takes the graph's values to "
-                                  f'{total} elements for one robot, at most {MAX_ELEMENTS} are allowed.')
+                raise PolicyError(f"{where}: '{name}', output of a {node.op_type} operator, takes the graph's values "
+                                  f'to {total} elements for one robot, at most {MAX_ELEMENTS} are allowed.')
 
 
 def fixed_shape(value: ValueInfoProto, width: int, where: str) -> int | None:
@@ -150,8 +150,8 @@ def _check_operator_sets(model: ModelProto, where: str) -> None:
 
 def _check_node(node: NodeProto, where: str) -> None:
     if node.domain not in DOMAINS:
-        raise PolicyError(f"{where}: operator '{node.op_type}' is of the domain '{node.domain}'; only the default domain "
-                          'of ONNX is allowed.')
+        raise PolicyError(f"{where}: operator '{node.op_type}' is of the domain '{node.domain}'; only the default "
+                          'domain of ONNX is allowed.')
     if node.op_type not in OPERATORS:
         raise PolicyError(f"{where}: operator '{node.op_type}' is not allowed in a policy. Allowed: "
                           f"{', '.join(sorted(OPERATORS))}.")
@@ -162,7 +162,8 @@ def _check_node(node: NodeProto, where: str) -> None:
 
 def _check_tensor(tensor: TensorProto, where: str) -> None:
     if tensor.data_type not in TENSOR_TYPES:
-        raise PolicyError(f"{where}: tensor '{tensor.name}' has the ONNX type {tensor.data_type}, which is not numeric.")
+        raise PolicyError(f"{where}: tensor '{tensor.name}' has the ONNX type {tensor.data_type}, which is not "
+                          'numeric.')
     try:
         values = onnx.numpy_helper.to_array(tensor)
     except (ValueError, TypeError, OverflowError) as error:

@@ -118,7 +118,8 @@ def _load_json(text: str, where: str) -> dict[str, Any]:
 def _check_version(data: dict[str, Any], where: str) -> None:
     version = data.get('format_version')
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise PolicyError(_shortened(f"{where}: the manifest's format_version is {version!r}, expected {FORMAT_VERSION}."))
+        raise PolicyError(_shortened(f"{where}: the manifest's format_version is {version!r}, expected "
+                                     f'{FORMAT_VERSION}.'))
     if version > FORMAT_VERSION:
         raise PolicyError(_shortened(f'{where}: the manifest has format {version}, this rl_robot_control reads up to '
                                      f'{FORMAT_VERSION}. Update rl_robot_control.'))

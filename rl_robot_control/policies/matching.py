@@ -45,12 +45,12 @@ def _check_joints(manifest: Manifest, robot: RobotModel, where: str) -> None:
                                  (found, trained, 'the policy does not know it')):
         missing = [name for name in names if name not in others]
         if missing:
-            raise PolicyError(f"{where}: joint '{missing[0]}': {fault}. Use the robot's description that the policy was "
-                              'trained with.')
+            raise PolicyError(f"{where}: joint '{missing[0]}': {fault}. Use the robot's description that the policy "
+                              'was trained with.')
     for i, (name, other) in enumerate(zip(trained, found)):
         if name != other:
-            raise PolicyError(f"{where}: joint {i} is '{name}' in the policy and '{other}' in robot '{robot.name}': the "
-                              "order differs. Use the robot's description that the policy was trained with.")
+            raise PolicyError(f"{where}: joint {i} is '{name}' in the policy and '{other}' in robot '{robot.name}': "
+                              "the order differs. Use the robot's description that the policy was trained with.")
 
 
 def _check_values(manifest: Manifest, robot: RobotModel, key: str, unit: str, where: str) -> None:
@@ -60,6 +60,6 @@ def _check_values(manifest: Manifest, robot: RobotModel, key: str, unit: str, wh
     different = np.flatnonzero(~np.isclose(trained, found, rtol=TOLERANCE, atol=TOLERANCE))
     if different.size:
         i = different[0]
-        raise PolicyError(f"{where}: {key} of joint '{manifest.joint_names[i]}' is {trained[i]} {unit} in the policy and "
-                          f"{found[i]} {unit} in robot '{robot.name}'. Set the robot's value to the policy's, or train "
+        raise PolicyError(f"{where}: {key} of joint '{manifest.joint_names[i]}' is {trained[i]} {unit} in the policy "
+                          f"and {found[i]} {unit} in robot '{robot.name}'. Set the robot's value to the policy's, or train "
                           'and export a policy with the new one.')

@@ -23,8 +23,8 @@ class PolicySession:
 
     def __init__(self, checked: CheckedModel, num_robots: int) -> None:
         if checked.batch not in (None, num_robots):
-            raise PolicyError(f'{checked.path.name}: takes {checked.batch} robots per call, not {num_robots}. Export it '
-                              'with a symbolic batch axis.')
+            raise PolicyError(f'{checked.path.name}: takes {checked.batch} robots per call, not {num_robots}. Export '
+                              'it with a symbolic batch axis.')
         self._where = checked.path.name
         self._session = _session(checked)
         manifest = checked.manifest

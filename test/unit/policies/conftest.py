@@ -46,7 +46,8 @@ def make_robot(folder, name='arm', stiffness=20, extra='', urdf=URDF):
     """Write and load the two-joint robot."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / 'arm.urdf').write_text(urdf)
-    (folder / 'arm.yaml').write_text(ROBOT.format(name=name, urdf=folder / 'arm.urdf', stiffness=stiffness, extra=extra))
+    text = ROBOT.format(name=name, urdf=folder / 'arm.urdf', stiffness=stiffness, extra=extra)
+    (folder / 'arm.yaml').write_text(text)
     return load_robot(str(folder / 'arm.yaml'))
 
 
@@ -89,8 +90,8 @@ def make_manifest(robot, model, interface=None, **changes):
     golden = record_state(policy, make_state(robot), np.array([[0.5, 0.0, -0.2]]))
     observation = np.array(golden.observation, dtype=np.float32)
     values = dict(
-        format_version=FORMAT_VERSION, robot=robot.name, task='hold', algorithm='ppo', created='2025-01-02T03:04:05+00:00',
-        interface=interface, joint_names=['shoulder', 'elbow'], action_joint_names=['shoulder', 'elbow'],
+        format_version=FORMAT_VERSION, robot=robot.name, task='hold', algorithm='ppo',
+        created='2025-01-02T03:04:05+00:00', interface=interface, joint_names=['shoulder', 'elbow'], action_joint_names=['shoulder', 'elbow'],
         default_position=[0.1, 0.2], stiffness=[20.0, 30.0], damping=[2.0, 1.0], effort_limit=[10.0, 5.0],
         position_lower=[-1.5, None], position_upper=[1.5, None], observation_sizes=policy.observation_sizes,
         command_lower=(-1.0, -0.5, -0.3), command_upper=(1.0, 0.5, 0.3), training={'seed': 1, 'steps': 1000},

@@ -22,8 +22,8 @@ class Mirrored(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.layers = torch.nn.Sequential(torch.nn.Linear(10, 32), torch.nn.ELU(), torch.nn.Linear(32, 32), torch.nn.ELU(),
-                                          torch.nn.Linear(32, 2))
+        self.layers = torch.nn.Sequential(torch.nn.Linear(10, 32), torch.nn.ELU(), torch.nn.Linear(32, 32),
+                                          torch.nn.ELU(), torch.nn.Linear(32, 2))
         self.register_buffer('mean', torch.linspace(-0.1, 0.1, 10))
         self.register_buffer('scale', torch.linspace(0.5, 2, 10))
         self.register_buffer('sides', torch.tensor([1, 0, 2, 3, 4, 5, 6, 7, 8, 9]))
@@ -158,7 +158,8 @@ def test_observed_frames_and_joints_are_named(exported, tmp_path):
     state = make_state(robot, frame_position=np.array([[[0.0, 0.0, 0.75]]]))
     manifest = export(tmp_path / 'p.onnx', robot, torch.nn.Linear(2, 2), sample_states=state,
                       interface=make_interface(observations=terms))
-    assert [entry.params for entry in manifest.interface.observations] == [{'joints': ['shoulder']}, {'frames': ['tip']}]
+    params = [entry.params for entry in manifest.interface.observations]
+    assert params == [{'joints': ['shoulder']}, {'frames': ['tip']}]
     # 0.3 - 0.1 above the default; 0.75 m above the floor
     np.testing.assert_allclose(manifest.golden.observations, [[0.2, 0.75]], atol=1e-6)
     more = make_robot(tmp_path / 'more', extra='  root: {link: base}')  # a further frame changes nothing

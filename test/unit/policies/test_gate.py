@@ -205,7 +205,8 @@ def test_giant_constant_of_shape(tmp_path, robot):
              helper.make_node('Add', ['plain', 'sum'], ['action'])]
     # 10¹² float32 would be 4 TB
     model = with_nodes(*nodes, initializers=[integers('shape', 10 ** 6, 10 ** 6)])
-    refuse(write_model(tmp_path, robot, model), "'giant', output of a ConstantOfShape .* takes .* 1000000000002 elements")
+    refuse(write_model(tmp_path, robot, model),
+           "'giant', output of a ConstantOfShape .* takes .* 1000000000002 elements")
 
 
 def test_sizes_that_depend_on_the_observation(tmp_path, robot):
@@ -215,12 +216,14 @@ def test_sizes_that_depend_on_the_observation(tmp_path, robot):
              helper.make_node('ReduceSum', ['filled'], ['sum'], keepdims=0),
              helper.make_node('Add', ['plain', 'sum'], ['action'])]
     model = with_nodes(*nodes, initializers=[integers('minus', -1)])
-    refuse(write_model(tmp_path, robot, model), "the size of 'filled', output of a ConstantOfShape .* depends on the data")
+    refuse(write_model(tmp_path, robot, model),
+           "the size of 'filled', output of a ConstantOfShape .* depends on the data")
 
 
 def test_doubling_until_the_memory_is_full(tmp_path, robot):
     nodes = [helper.make_node('Concat', [f'x{i}', f'x{i}'], [f'x{i + 1}'], axis=1) for i in range(40)]
-    nodes += [helper.make_node('ReduceSum', ['x40', 'one'], ['sum']), helper.make_node('Add', ['plain', 'sum'], ['action'])]
+    nodes += [helper.make_node('ReduceSum', ['x40', 'one'], ['sum']),
+              helper.make_node('Add', ['plain', 'sum'], ['action'])]
     nodes = [helper.make_node('Identity', ['plain'], ['x0']), *nodes]
     # 2 + 2 + 4 + ... passes 2**24 at x23 (2**24 elements)
     refuse(write_model(tmp_path, robot, with_nodes(*nodes, initializers=[integers('one', 1)])),
@@ -276,7 +279,8 @@ def test_weights_that_hold_nan(tmp_path, robot):
 def test_tensor_with_less_data_than_its_shape_claims(tmp_path, robot):
     model = linear_model()
     model.graph.initializer[0].dims[0] = 10 ** 9
-    refuse(write_model(tmp_path, robot, model), r"the data of tensor 'weights' does not fit its shape \[1000000000, 8\]")
+    refuse(write_model(tmp_path, robot, model),
+           r"the data of tensor 'weights' does not fit its shape \[1000000000, 8\]")
 
 
 def test_text_as_weights(tmp_path, robot):
