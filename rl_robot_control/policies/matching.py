@@ -61,5 +61,5 @@ def _check_values(manifest: Manifest, robot: RobotModel, key: str, unit: str, wh
     if different.size:
         i = different[0]
         raise PolicyError(f"{where}: {key} of joint '{manifest.joint_names[i]}' is {trained[i]} {unit} in the policy "
-                          f"and {found[i]} {unit} in robot '{robot.name}'. Set the robot's value to the policy's, or train "
-                          'and export a policy with the new one.')
+                          f"and {found[i]} {unit} in robot '{robot.name}'. Set the robot's value to the policy's, or "
+                          'train and export a policy with the new one.')

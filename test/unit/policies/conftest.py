@@ -91,7 +91,8 @@ def make_manifest(robot, model, interface=None, **changes):
     observation = np.array(golden.observation, dtype=np.float32)
     values = dict(
         format_version=FORMAT_VERSION, robot=robot.name, task='hold', algorithm='ppo',
-        created='2025-01-02T03:04:05+00:00', interface=interface, joint_names=['shoulder', 'elbow'], action_joint_names=['shoulder', 'elbow'],
+        created='2025-01-02T03:04:05+00:00', interface=interface,
+        joint_names=['shoulder', 'elbow'], action_joint_names=['shoulder', 'elbow'],
         default_position=[0.1, 0.2], stiffness=[20.0, 30.0], damping=[2.0, 1.0], effort_limit=[10.0, 5.0],
         position_lower=[-1.5, None], position_upper=[1.5, None], observation_sizes=policy.observation_sizes,
         command_lower=(-1.0, -0.5, -0.3), command_upper=(1.0, 0.5, 0.3), training={'seed': 1, 'steps': 1000},
