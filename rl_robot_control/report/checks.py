@@ -5,16 +5,17 @@ The shield's own counters are not asked: this is the check of the shield, by oth
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rl_robot_control import rotations
 from rl_robot_control.report.recording import BaseStates, Recording, latest
 from rl_robot_control.robots import RobotModel
-if TYPE_CHECKING:
-    from rl_robot_control.shield.limits import ShieldLimits
+from rl_robot_control.shield.limits import ShieldLimits
+from rl_robot_control.shield.torque import OVERSHOOT_SLOPE
 from rl_robot_control.types import FloatArray
 
 TOLERANCE = 1e-6  # [rad, rad/s, N·m] what rounding may add
@@ -67,10 +68,11 @@ def check_bounds(recording: Recording, robot: RobotModel, limits: ShieldLimits, 
         control_period: Time between two commands [s].
     """
     commands, states = recording.commands, recording.states
+    lower, upper = limits.position_lower - limits.overshoot, limits.position_upper + limits.overshoot
     seen = latest(states.received, commands.sent) >= 0
     return [
-        _judge('commanded position', 'rad', robot, commands.received,
-               outside(commands.position, limits.position_lower, limits.position_upper)),
+        _judge('commanded position', 'rad', robot, commands.received, outside(commands.position, lower, upper)),
+        _judge('commanded overshoot', 'rad', robot, commands.received, overshoot_excess(recording, limits), seen),
         _judge('reference velocity', 'rad/s', robot, commands.received[1:],
                np.abs(reference_velocity(recording, control_period)) - limits.velocity),
         _judge('implied torque', 'N·m', robot, commands.received, torque_excess(recording, limits), seen),
@@ -86,42 +88,69 @@ def outside(value: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArr
 
 
 def reference_velocity(recording: Recording, control_period: float) -> FloatArray:
-    """Velocity (C-1, J) [rad/s] of the commanded position between consecutive commands.
+    """Velocity (C-1, J) [rad/s] of the commanded position from one command to the next.
 
-    The shield counts whole control periods, since a timer's jitter is not motion of the reference; so does this: an
-    interval counts as its nearest whole number of periods, at least one.
+    A step counts as one control period, however long it took: that is what the shield allows one command to move by.
     """
-    commands = recording.commands
-    periods = np.maximum(np.round(np.diff(commands.sent) / control_period), 1.0)
-    return np.diff(commands.position, axis=0) / (periods[:, None] * control_period)
+    return np.diff(recording.commands.position, axis=0) / control_period
 
 
 def torque_excess(recording: Recording, limits: ShieldLimits) -> FloatArray:
-    """Torque beyond the bound (C, J) [N·m] that each command asks of the drives: kp (q_cmd - q) - kd q̇.
+    """Torque beyond the bound (C, J) [N·m] that each command asks of the drives: kp (q_cmd - q) - kd q̇."""
+    command = recording.commands.position
 
-    The state is the one that the command says it answers. Where it does not say (real time), it is the one that was
-    current when the command was published: shield and recorder get a message up to a millisecond apart, so it is not
-    certain which of the two latest states the shield held, and the kinder one counts. NaN where there was no state yet.
+    def excess(index: np.ndarray) -> FloatArray:
+        q, v = recording.states.position[index], recording.states.velocity[index]
+        return np.abs(limits.stiffness * (command - q) - limits.damping * v) - limits.effort
+
+    return _kinder(recording, excess)
+
+
+def overshoot_excess(recording: Recording, limits: ShieldLimits) -> FloatArray:
+    """How far (C, J) [rad] each command lies beyond what the measured joint's distance from its limit allows.
+
+    Where a robot's targets may overshoot a limit at all, they may by ``OVERSHOOT_SLOPE`` times that distance, so that
+    a joint at its limit is not pushed into it.
+    """
+    command, lower, upper = recording.commands.position, limits.position_lower, limits.position_upper
+
+    def excess(index: np.ndarray) -> FloatArray:
+        q = recording.states.position[index]
+        return outside(command, lower - OVERSHOOT_SLOPE * np.maximum(q - lower, 0.0),
+                       upper + OVERSHOOT_SLOPE * np.maximum(upper - q, 0.0))
+
+    return np.where(np.broadcast_to(limits.overshoot, command.shape) > 0, _kinder(recording, excess), -np.inf)
+
+
+def _kinder(recording: Recording, excess: Callable[[np.ndarray], FloatArray]) -> FloatArray:
+    """An excess (C, J) that depends on the state which the shield held when it commanded.
+
+    That is the one that the command says it answers. Where it does not say (real time), it is the one that was current
+    when the command was published: shield and recorder get a message up to a millisecond apart, so it is not certain
+    which of the two latest states the shield held, and the one with the smaller excess counts.
+
+    Args:
+        recording: What was recorded.
+        excess: Takes the index of each command's state (C,), gives the excess (C, J).
     """
     commands, states = recording.commands, recording.states
-    newest = latest(states.received, commands.sent)
-    answered = latest(states.stamp, commands.stamp + 1e-7) if np.isfinite(commands.stamp).any() else newest
-    newest = np.where(np.isfinite(commands.stamp), answered, newest)
-    before = np.where(np.isfinite(commands.stamp), newest, newest - 1)
-    excess = np.full((2, *commands.position.shape), np.nan)
-    for i, index in enumerate((newest, before)):
-        known = index >= 0
-        q, v = states.position[index[known]], states.velocity[index[known]]
-        torque = limits.stiffness * (commands.position[known] - q) - limits.damping * v
-        excess[i, known] = np.abs(torque) - limits.effort
-    return np.fmin(excess[0], excess[1])
+    if not len(commands) or not len(states):
+        return np.zeros((0, commands.position.shape[1]))
+    told = np.isfinite(commands.stamp)
+    newest = np.where(told, np.searchsorted(states.stamp, commands.stamp + 1e-7) - 1,
+                      latest(states.received, commands.sent))
+    before = np.where(told, newest, newest - 1)
+    return np.fmin(excess(np.maximum(newest, 0)), excess(np.maximum(before, 0)))
 
 
 def _judge(name: str, unit: str, robot: RobotModel, times: FloatArray, excess: FloatArray,
            known: np.ndarray | slice = slice(None)) -> BoundCheck:
     """Sum up excesses (M, J) in the known rows; what is not a number there counts as outside."""
-    times, excess = times[known], excess[known]
-    if not excess.size:
+    if not len(times) or not excess.size:
+        times = times[:0]
+    else:
+        times, excess = times[known], excess[known]
+    if not len(times):
         return BoundCheck(name=name, unit=unit, samples=0, violations=0, worst_excess=None, worst_joint='',
                           worst_time=None)
     ranked = np.where(np.isnan(excess), np.inf, excess)

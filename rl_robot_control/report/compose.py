@@ -23,7 +23,8 @@ def add_run_figures(report: Report, recording: Recording, robot: RobotModel, lim
     _add(report, 'velocity.png', 'Velocity', 'Dashed: what cmd_vel asked for. Dark: the average over one stride, since '
          'a walking body sways within each.', lambda path: figures.velocity(path, recording, gait_period))
     _add(report, 'joint_ranges.png', 'Joint positions inside their limits', 'Each bar is a joint’s whole range; the '
-         'robot moved within the blue part and was sent to the orange one.',
+         'robot moved within the blue part and was sent to the orange one. A leg’s target may lie beyond a limit: it is a '
+         'handle on torque, and the shield draws it in as the joint comes near.',
          lambda path: figures.joint_ranges(path, recording, robot, limits))
     _add(report, 'shield_corrections.png', 'Shield corrections', 'Where the command to the robot differs from what the '
          'policy asked for. Dotted: the shield’s changes of mode.',

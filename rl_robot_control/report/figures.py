@@ -128,15 +128,17 @@ def joint_ranges(path: Path, recording: Recording, robot: RobotModel, limits: Sh
         axes.barh(rows, 100, height=0.72, color=FAINT, label='limits of the URDF')
         inside = share(limits.position_lower[bounded]), share(limits.position_upper[bounded])
         axes.barh(rows, inside[1] - inside[0], left=inside[0], height=0.72, color='#cbd2d9', label='limits of the shield')
+        reach = [-2.0, 102.0]  # a target may lie beyond a limit
         if len(commanded):
             ends = share(np.nanmin(commanded[:, bounded], axis=0)), share(np.nanmax(commanded[:, bounded], axis=0))
             axes.barh(rows, ends[1] - ends[0], left=ends[0], height=0.5, color=ORANGE, label='commanded')
+            reach = [min(-2.0, float(ends[0].min()) - 2), max(102.0, float(ends[1].max()) + 2)]
         ends = share(np.nanmin(measured[:, bounded], axis=0)), share(np.nanmax(measured[:, bounded], axis=0))
         axes.barh(rows, ends[1] - ends[0], left=ends[0], height=0.24, color=BLUE, label='measured')
         axes.plot(share(robot.default_position[bounded]), rows, '|', color=INK, markersize=7, markeredgewidth=1.4,
                   label='default pose')
         axes.set_yticks(rows, [plain(robot.joint_names[i]) for i in bounded], fontsize=8.5)
-        axes.set(xlabel="share of the joint's range [%]", xlim=(-2, 102), ylim=(-0.7, len(bounded) - 0.3))
+        axes.set(xlabel="share of the joint's range [%]", xlim=reach, ylim=(-0.7, len(bounded) - 0.3))
         axes.grid(axis='y', visible=False)
         drawn.legend(loc='outside upper center', ncols=5)
 
@@ -156,12 +158,12 @@ def shield_corrections(path: Path, recording: Recording, robot: RobotModel) -> N
     binned = np.zeros((robot.num_joints, len(edges) - 1))
     place = np.clip(np.searchsorted(edges, times, side='right') - 1, 0, len(edges) - 2)
     np.maximum.at(binned.T, place, np.nan_to_num(size))
-    with figure(path, 9.0, 0.21 * robot.num_joints + 1.3) as drawn:
+    with figure(path, 9.0, 0.18 * robot.num_joints + 1.3) as drawn:
         heat, bars = drawn.subplots(1, 2, width_ratios=[3, 1], sharey=True)
         top = max(float(binned.max()), 1e-3)
         image = heat.pcolormesh(edges, np.arange(robot.num_joints + 1) - 0.5, np.ma.masked_less(binned, 1e-6),
                                 cmap='cividis_r', norm=LogNorm(vmin=min(1e-4, top / 10), vmax=top))
-        heat.set_yticks(np.arange(robot.num_joints), [plain(name) for name in robot.joint_names], fontsize=8.5)
+        heat.set_yticks(np.arange(robot.num_joints), [plain(name) for name in robot.joint_names], fontsize=8)
         heat.set(xlabel='time [s]', title='Size of the correction', ylim=(robot.num_joints - 0.5, -0.5))
         if not binned.max() > 1e-6:
             heat.text(0.5, 0.5, 'no command was corrected', transform=heat.transAxes, ha='center', color=GREY)

@@ -11,6 +11,7 @@ from rl_robot_control.types import FloatArray
 
 _COMPILER = ('<mujoco><compiler discardvisual="false" strippath="false" fusestatic="false" balanceinertia="true"/>'
              '</mujoco>')
+DETAIL = 0.006  # [m] what a picture shows: about a pixel
 SUNBEAM = np.array([0.3, 0.45, -1.0]) / np.linalg.norm([0.3, 0.45, -1.0])
 
 
@@ -31,9 +32,32 @@ def build_scene(robot: RobotModel, width: int, height: int) -> mujoco.MjModel:
             spec.body(robot.settings.base.link).add_freejoint()
         _furnish(spec)
         spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
-        return spec.compile()
+        model = spec.compile()
     except ValueError as error:
         raise RobotDescriptionError(f'{robot.urdf_path}: MuJoCo cannot draw the robot: {error}') from error
+    thin_meshes(model, DETAIL)
+    return model
+
+
+def thin_meshes(model: mujoco.MjModel, grid: float) -> None:
+    """Drop the triangles that are too small to be seen, in place; a processor draws the rest several times faster.
+
+    Corners that fall into the same cell of a grid become one, and triangles that thereby lose their area go.
+
+    Args:
+        model: The model, before any rendering context is made from it.
+        grid: Edge of a cell [m].
+    """
+    for mesh in range(model.nmesh):
+        vertices = model.mesh_vert[model.mesh_vertadr[mesh]:][:model.mesh_vertnum[mesh]]
+        rows = slice(model.mesh_faceadr[mesh], model.mesh_faceadr[mesh] + model.mesh_facenum[mesh])
+        faces, normals = model.mesh_face[rows].copy(), model.mesh_facenormal[rows].copy()
+        _, first, cell = np.unique(np.round(vertices / grid), axis=0, return_index=True, return_inverse=True)
+        faces = first[cell.reshape(-1)][faces]
+        kept = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
+        model.mesh_facenum[mesh] = kept.sum()
+        model.mesh_face[rows.start:rows.start + kept.sum()] = faces[kept]
+        model.mesh_facenormal[rows.start:rows.start + kept.sum()] = normals[kept]
 
 
 def _furnish(spec: mujoco.MjSpec) -> None:
@@ -53,7 +77,7 @@ def _furnish(spec: mujoco.MjSpec) -> None:
     spec.visual.headlight.ambient = [0.42, 0.42, 0.44]
     spec.visual.headlight.diffuse = [0.36, 0.36, 0.36]
     spec.visual.headlight.specular = [0.1, 0.1, 0.1]
-    spec.visual.quality.shadowsize = 4096
+    spec.visual.quality.shadowsize = 2048
     spec.visual.map.shadowclip = 2.0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 RUN_TIME = 20.0  # [s] of walking over topics
 SPEED_ERROR = 0.2  # [m/s] while walking forward over topics
-SHIELDED = ('commanded position', 'reference velocity', 'implied torque')
+SHIELDED = ('commanded position', 'commanded overshoot', 'reference velocity', 'implied torque')
 TOTAL_TIME = 360.0  # [s] for all stages
 
 

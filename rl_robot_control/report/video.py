@@ -23,7 +23,7 @@ from rl_robot_control.types import FloatArray
 
 STRIP, ANIMATION = 'robot_strip.png', 'robot.webp'
 SIZE = (480, 360)  # of one picture [pixel]
-RATE = 12.5  # of the animation [1/s]
+RATE = 10.0  # of the animation [1/s]
 MOMENTS = 8  # in the strip
 DRIVERS = ('egl', 'osmesa')
 INSTALL = 'apt-get install libegl1 libgl1-mesa-dri (or libosmesa6)'
@@ -67,7 +67,7 @@ def trajectory(recording: Recording, robot: RobotModel, rate: float = RATE) -> T
                       label=_labels(recording, times))
 
 
-def render(recording: Recording, robot: RobotModel, folder: Path, timeout: float = 120.0) -> list[Path]:
+def render(recording: Recording, robot: RobotModel, folder: Path, timeout: float = 180.0) -> list[Path]:
     """Draw the strip and the animation into a folder.
 
     Args:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
+import sys
 from pathlib import Path
-
-from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
 _BUILTIN = {'bool', 'byte', 'char', 'float32', 'float64', 'int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32', 'int64',
             'uint64', 'string', 'wstring'}
@@ -37,11 +38,16 @@ def definition(message_type: type) -> str:
 
 
 def _read(key: str) -> str | None:
+    """A type's text from its package's share folder, of a ROS 2 installation or beside the wheel's Python code."""
     package, name = key.split('/')
-    try:
-        return (Path(get_package_share_directory(package)) / 'msg' / f'{name}.msg').read_text()
-    except (PackageNotFoundError, OSError):
-        return None
+    spec = importlib.util.find_spec(package)
+    beside = Path(spec.origin).parents if spec is not None and spec.origin else ()
+    prefixes = [*os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep), sys.prefix, *map(str, beside)]
+    for prefix in filter(None, prefixes):
+        path = Path(prefix) / 'share' / package / 'msg' / f'{name}.msg'
+        if path.is_file():
+            return path.read_text()
+    return None
 
 
 def _held_types(text: str, package: str) -> list[str]:

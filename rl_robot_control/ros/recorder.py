@@ -17,6 +17,7 @@ from typing import Any
 
 import rclpy
 from mcap.writer import CompressionType, Writer
+from rclpy.event_handler import QoSSubscriptionMatchedInfo, SubscriptionEventCallbacks
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -122,14 +123,20 @@ class Recorder(Node):
         self.get_logger().info(f'recording {robot.name} into {settings.out}')
 
     def _listen(self, topic: Topic) -> None:
-        channel = self.file.channel(self.resolve_topic_name(topic.name), topic.type)
+        name = self.resolve_topic_name(topic.name)
+        channel = self.file.channel(name, topic.type)
 
         def keep(data: bytes, info: dict[str, Any]) -> None:
             received = info.get('received_timestamp') or time.time_ns()
             self.file.write(channel, bytes(data), received, info.get('source_timestamp') or received,
                             _count(info.get('publication_sequence_number')))
 
-        self.create_subscription(topic.type, topic.name, keep, RECORD_QOS, raw=True)
+        def tell(info: QoSSubscriptionMatchedInfo) -> None:
+            if info.current_count_change > 0:
+                self.get_logger().info(f'hears {name}')
+
+        self.create_subscription(topic.type, topic.name, keep, RECORD_QOS, raw=True,
+                                 event_callbacks=SubscriptionEventCallbacks(matched=tell))
 
 
 def _count(sequence: int | None) -> int:
