@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from rl_robot_control.shield.output import Reason
-from rl_robot_control.shield.validation import finite_rows
+from rl_robot_control.shield.validation import every, finite_rows
 from rl_robot_control.types import BoolArray, FloatArray, JointCommand
 
 
@@ -42,8 +42,8 @@ class CommandLog:
     def all_acceptable(self, stamp: FloatArray, time: FloatArray) -> bool:
         """Whether the stamps of all robots are in order; the quick form of ``judge``."""
         lag = time - stamp
-        return bool(stamp.min() > 0.0 and lag.max() <= self._max_lag and lag.min() >= -self._max_lead
-                    and (stamp > self.stamp).all())
+        return (every(lag <= self._max_lag) and every(lag >= -self._max_lead) and every(stamp > self.stamp)
+                and every(stamp > 0.0))
 
     def judge(self, command: JointCommand, time: FloatArray) -> tuple[np.ndarray, BoolArray]:
         """Why each robot's command must be rejected.

@@ -70,8 +70,8 @@ class ShieldLimits:
         margin = np.minimum(LARGEST_MARGIN, MARGIN_FRACTION * span)
         if rules.position_margin is not None:
             if not rules.position_margin >= 0:
-                raise ConfigurationError(f'{robot.name}: shield position_margin is {rules.position_margin} rad; it must '
-                                         'be 0 or more.')
+                raise ConfigurationError(f'{robot.name}: shield position_margin is {rules.position_margin} rad; it '
+                                         'must be 0 or more.')
             margin = np.full(span.shape, rules.position_margin)
         return cls(position_lower=robot.position_lower + margin, position_upper=robot.position_upper - margin,
                    velocity=robot.reference_velocity_limit, acceleration=robot.acceleration_limit,

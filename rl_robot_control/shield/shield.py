@@ -92,6 +92,8 @@ class Shield:
         elapsed, late, backwards = self._timing.advance(now)
         if backwards:
             self._clear_durations(now)
+        if not math.isfinite(now):
+            now, state_age = math.nan, math.inf
         if state is not None and not right_shape(state, self.num_robots, self.num_joints):
             state = None
         squares = self._squares(state)
@@ -136,7 +138,7 @@ class Shield:
         target = self._log.target
         chosen, active = self._limit(state.joint_position, state.joint_velocity, target, elapsed, None)
         correction = chosen - target
-        corrected = correction.any(axis=1)
+        corrected = np.logical_or.reduce(correction, axis=1)
         self.counters['corrected'] += corrected
         n = self.num_robots
         return ShieldOutput(command=JointCommand(stamp=command.stamp, position=chosen), valid=np.ones(n, dtype=bool),
@@ -275,7 +277,7 @@ class Shield:
                       event: np.ndarray) -> None:
         """Latch robots that fell, that get one bad command after the other, or that were left alone too long."""
         if self._tilt is not None and squares is not None:
-            self._latch(self._tilt.update(np.where(usable[:, None], squares, 0.0), now), Reason.TILT)
+            self._latch(self._tilt.update(squares, usable, now), Reason.TILT)
         self._latch(self._log.rejected_in_row >= self.limits.max_rejected, Reason.REJECTED_TOO_OFTEN)
         if late:
             self.counters['overruns'] += 1

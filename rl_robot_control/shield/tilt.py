@@ -33,22 +33,24 @@ class TiltMonitor:
 
     def tilted(self, squares: FloatArray) -> BoolArray:
         """Whether each base is tilted too far (N,), from the squared quaternions (N, 4)."""
-        return squares[:, 0] + squares[:, 1] > self._largest * squares.sum(axis=1)
+        return squares[:, 0] + squares[:, 1] > self._largest * np.add.reduce(squares, axis=1)
 
     def all_upright(self, squares: FloatArray) -> bool:
         """Whether every base is upright now; then nothing is remembered."""
-        if self.tilted(squares).any():
+        if np.count_nonzero(self.tilted(squares)):
             return False
         self._since.fill(np.inf)
         return True
 
-    def update(self, squares: FloatArray, now: float) -> BoolArray:
+    def update(self, squares: FloatArray, usable: BoolArray, now: float) -> BoolArray:
         """Which robots have been tilted for too long, (N,).
 
         Args:
-            squares: (N, 4) squared quaternions; a NaN counts as upright (the state's own check rejects it).
+            squares: (N, 4) squared quaternions.
+            usable: (N,) whether they are valid; where not, nothing is learned and nothing forgotten.
             now: [s]
         """
-        tilted = self.tilted(squares)
-        self._since = np.where(tilted, np.minimum(self._since, now), np.inf)
+        tilted = self.tilted(squares) & usable
+        upright = np.where(usable, np.inf, self._since)
+        self._since = np.where(tilted, np.minimum(self._since, now), upright)
         return tilted & (now - self._since >= self._duration - _ROUNDING)

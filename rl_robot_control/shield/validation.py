@@ -9,9 +9,14 @@ from rl_robot_control.types import BoolArray, RobotState
 _QUATERNION_NORM = (0.8, 1.2)  # of the squared norm; a zero quaternion would read as upright
 
 
+def every(mask: BoolArray) -> bool:
+    """Whether a mask is true everywhere; several times quicker than ``mask.all()`` on small arrays."""
+    return np.count_nonzero(mask) == mask.size
+
+
 def all_finite(array: np.ndarray) -> bool:
     """Whether every entry is a finite number."""
-    return bool(np.isfinite(array).all())
+    return every(np.isfinite(array))
 
 
 def finite_rows(array: np.ndarray) -> BoolArray:
@@ -35,7 +40,7 @@ def all_valid(state: RobotState, squares: np.ndarray | None) -> bool:
     """
     if not (all_finite(state.joint_position) and all_finite(state.joint_velocity) and all_finite(state.time)):
         return False
-    return squares is None or bool(_unit_length(squares).all())
+    return squares is None or every(_unit_length(squares))
 
 
 def valid_states(state: RobotState, squares: np.ndarray | None) -> BoolArray:

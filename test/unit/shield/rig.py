@@ -19,7 +19,8 @@ def make_limits(joints: int = 2, **changes) -> ShieldLimits:
 
     values = dict(position_lower=each(-1.0), position_upper=each(1.0), velocity=each(2.0), acceleration=each(50.0),
                   effort=each(1000.0), stiffness=each(100.0), damping=each(2.0), default_position=each(0.0))
-    return ShieldLimits(**(values | {k: np.asarray(v, float) if isinstance(v, list) else v for k, v in changes.items()}))
+    changes = {name: np.asarray(v, float) if isinstance(v, list) else v for name, v in changes.items()}
+    return ShieldLimits(**(values | changes))
 
 
 class Rig:

@@ -63,6 +63,22 @@ def test_torque_box_follows_the_measured_motion():
     assert abs(torque + 1.5) < 1e-9
 
 
+def settled(rig: Rig, target: float) -> float:
+    """The output for a target that is asked for over and over, the robot held where it is."""
+    for _ in range(50):
+        output = rig.step([target], track=False)
+    return output.command.position[0, 0]
+
+
+def test_where_targets_may_overshoot_they_may_not_push_a_joint_that_is_at_its_limit():
+    rig = Rig(make_limits(1, overshoot=[0.5], velocity=[100.0], acceleration=[9000.0]))
+    for measured, highest in [(0.0, 1.5), (0.9, 1.2), (1.0, 1.0), (1.1, 1.0)]:  # 1 + min(0.5, 2 · distance left)
+        rig.position[:] = measured
+        assert abs(settled(rig, 9.0) - highest) < 1e-12
+    rig.position[:] = -0.95  # and so on the other side: -1 - 2 · 0.05
+    assert abs(settled(rig, -9.0) + 1.1) < 1e-12
+
+
 def test_position_comes_before_torque_and_the_conflict_is_counted():
     rig = Rig(make_limits(1, effort=[1.5]))
     rig.step([0.0])

@@ -181,6 +181,15 @@ def test_a_short_tilt_and_one_below_the_limit_do_not_latch():
         assert rig.step([0.0, 0.0]).mode[0] == ShieldMode.ACTIVE
 
 
+def test_a_lost_state_does_not_hide_a_fall():
+    rig = Rig()
+    rig.step([0.0, 0.0])
+    rig.quaternion[:] = tilted(1.5)
+    rig.step([0.0, 0.0])
+    rig.step([0.0, 0.0], state=None)
+    assert rig.step([0.0, 0.0]).mode[0] == ShieldMode.LATCHED  # 40 ms after it was first seen
+
+
 def test_upside_down_is_tilted_and_a_fixed_base_is_never():
     rig = Rig()
     rig.quaternion[:] = [1.0, 0.0, 0.0, 0.0]
@@ -239,3 +248,12 @@ def test_a_clock_that_jumps_back_does_not_disturb():
     rig.step([0.0, 0.0])
     rig.now = 1.0
     assert rig.step(None).mode[0] == ShieldMode.ACTIVE  # no duration reaches across the jump
+
+
+@pytest.mark.parametrize('now', [np.nan, np.inf])
+def test_a_clock_that_is_no_number_leads_to_damping(now):
+    rig = Rig()
+    rig.step([0.0, 0.0])
+    output = rig.shield.step(rig.state(), rig.command([0.0, 0.0], stamp=rig.now + 0.02), now=now)
+    assert not output.valid[0] and output.mode[0] == ShieldMode.DAMPING
+    assert rig.step([0.0, 0.0]).mode[0] == ShieldMode.ACTIVE

@@ -1,11 +1,15 @@
 """Where limits come from, and which ones are refused."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.robots import load_robot
-from rl_robot_control.shield import Shield, ShieldLimits
+from rl_robot_control.shield import Shield, ShieldLimits, ShieldMode
+from rl_robot_control.shield.state_machine import TRANSITIONS
 
 from .rig import make_limits
 
@@ -87,3 +91,10 @@ def test_limits_that_make_no_sense_are_refused(changes, message):
 def test_periods_that_make_no_sense_are_refused(period, longest):
     with pytest.raises(ConfigurationError, match='control_period'):
         Shield(make_limits(), period, 1, longest)
+
+
+def test_the_documented_transitions_are_the_ones_in_force():
+    text = (Path(__file__).parents[3] / 'docs' / 'safety.md').read_text()
+    rows = [re.findall(r'\w+', line) for line in text.splitlines()]
+    documented = {row[0]: tuple(row[1:]) for row in rows if len(row) == 6 and row[0] in ShieldMode.__members__}
+    assert documented == {mode.name: tuple(m.name for m in modes) for mode, modes in TRANSITIONS.items()}
