@@ -130,7 +130,7 @@ class PolicyRunner:
                               f'{self.manifest.action_joint_names}. Export the policy again.')
         for term, size in interface.observation_sizes.items():
             if size != self.manifest.observation_sizes[term]:
-                raise PolicyError(f"{self._where}: observation term '{term}' has {size} values on robot '{robot.name}', "
+                raise PolicyError(f"{self._where}: observation term '{term}' has {size} values on '{robot.name}', "
                                   f'the policy expects {self.manifest.observation_sizes[term]}.')
         return interface
 

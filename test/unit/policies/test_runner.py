@@ -218,7 +218,7 @@ def test_changed_scale_in_the_interface_is_refused(tmp_path, robot):
     (ObservationSettings(term='joint_position', params={'joint': ['elbow']}), "unknown parameter of term"),
     (ObservationSettings(term='joint_position', params={'joints': ['wrist']}), "unknown joint of arm 'wrist'"),
     (ObservationSettings(term='joint_position', params={'joints': 7}), 'cannot be set up'),
-    (ObservationSettings(term='joint_position', params={'joints': ['elbow']}), "has 1 values on robot 'arm'"),
+    (ObservationSettings(term='joint_position', params={'joints': ['elbow']}), "has 1 values on 'arm'"),
 ])
 def test_observation_that_the_robot_cannot_give_is_refused(tmp_path, robot, entry, message):
     terms = [entry, *make_interface().observations[1:]]
