@@ -14,7 +14,7 @@ from rl_robot_control.robots import RobotModel
 from rl_robot_control.tasks.context import Context
 from rl_robot_control.tasks.interface import InterfaceSettings, ObservationGroup, ObservationSettings, PolicyInterface
 from rl_robot_control.tasks.registry import bind_term
-from rl_robot_control.tasks.terms import commands, disturbances, resets, rewards, terminations
+from rl_robot_control.tasks.terms import commands, disturbances, resets, rewards, successes, terminations
 from rl_robot_control.types import BoolArray, FloatArray, InitialState, RobotState
 
 
@@ -53,6 +53,7 @@ class TaskSettings:
     rewards: list[RewardSettings]
     reward_clip: Annotated[float, Field(gt=0)] = 0.5  # bound on a step's reward
     terminations: list[TermSettings] = Field(default_factory=list)
+    success: TermSettings | None = None  # null: an episode without a failure is one
     resets: list[TermSettings] = Field(default_factory=list)
     disturbances: list[TermSettings] = Field(default_factory=list)
     base: Literal['free', 'held'] = 'free'  # held: the robot hangs from a gantry
@@ -89,6 +90,8 @@ class Task:
         self._command = bind_term(commands, task.command.term, task.command.params, where)
         self._rewards = [(bind_term(rewards, r.term, r.params, where), r.weight) for r in task.rewards]
         self._terminations = [bind_term(terminations, t.term, t.params, where) for t in task.terminations]
+        self._success = None if task.success is None else bind_term(successes, task.success.term, task.success.params,
+                                                                     where)
         self._resets = [bind_term(resets, t.term, t.params, where) for t in task.resets]
         self._disturbances = [bind_term(disturbances, t.term, t.params, where) for t in task.disturbances]
         self.reward_names = [r.term for r in task.rewards]
@@ -130,6 +133,15 @@ class Task:
             failed = failed | term(context)
         return failed
 
+    def succeeded(self, context: Context) -> BoolArray:
+        """Where the task is done at this instant (N,)."""
+        return ~self.terminated(context) if self._success is None else self._success(context)
+
+    def command_range(self) -> tuple[FloatArray, FloatArray]:
+        """Smallest and largest command (3,) that the task asks for."""
+        drawn = self._command(np.random.default_rng(0), 4096)
+        return np.round(drawn.min(axis=0), 2) + 0.0, np.round(drawn.max(axis=0), 2) + 0.0
+
     def _try_terms(self) -> None:
         """Evaluate every term once, so that a wrong joint or frame name is found before anything runs."""
         interface = PolicyInterface(self.settings.interface, self.robot, 1)
@@ -140,6 +152,7 @@ class Task:
         with np.errstate(invalid='ignore'):
             self.reward(context)
             self.terminated(context)
+            self.succeeded(context)
         self.start(np.random.default_rng(0), 1)
         self.disturb(np.random.default_rng(0), 1)
 
