@@ -38,10 +38,10 @@ def random_target(rng: np.random.Generator, limits, at):
 def test_no_target_breaks_a_bound_and_braking_is_always_possible(seed, period, jitter):
     rng = np.random.default_rng(seed)
     limits = random_limits(rng, 4)
-    reference = ViableReference(limits, period, 32)
-    at, speed = random_start(rng, limits, 32), np.zeros((32, 4))
+    reference = ViableReference(limits, period, 128)
+    at, speed = random_start(rng, limits, 128), np.zeros((128, 4))
     reference.restart(at, slice(None))
-    for step in range(60):  # 40 · 60 · 32 · 4 = 307 200 joint steps
+    for step in range(60):  # 40 · 60 · 128 · 4 = 1.2 million joint steps
         elapsed = period * rng.uniform(0.01, 1.0) if jitter else period
         lower, upper = (bound.copy() for bound in reference.interval(elapsed))
         brake = reference.braking_target()
