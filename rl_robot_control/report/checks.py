@@ -119,7 +119,7 @@ def overshoot_excess(recording: Recording, limits: ShieldLimits) -> FloatArray:
         return outside(command, lower - OVERSHOOT_SLOPE * np.maximum(q - lower, 0.0),
                        upper + OVERSHOOT_SLOPE * np.maximum(upper - q, 0.0))
 
-    return np.where(np.broadcast_to(limits.overshoot, command.shape) > 0, _kinder(recording, excess), -np.inf)
+    return np.where(np.asarray(limits.overshoot) > 0, _kinder(recording, excess), -np.inf)
 
 
 def _kinder(recording: Recording, excess: Callable[[np.ndarray], FloatArray]) -> FloatArray:
@@ -135,7 +135,7 @@ def _kinder(recording: Recording, excess: Callable[[np.ndarray], FloatArray]) ->
     """
     commands, states = recording.commands, recording.states
     if not len(commands) or not len(states):
-        return np.zeros((0, commands.position.shape[1]))
+        return np.zeros((0, 1))
     told = np.isfinite(commands.stamp)
     newest = np.where(told, np.searchsorted(states.stamp, commands.stamp + 1e-7) - 1,
                       latest(states.received, commands.sent))
@@ -146,11 +146,9 @@ def _kinder(recording: Recording, excess: Callable[[np.ndarray], FloatArray]) ->
 def _judge(name: str, unit: str, robot: RobotModel, times: FloatArray, excess: FloatArray,
            known: np.ndarray | slice = slice(None)) -> BoundCheck:
     """Sum up excesses (M, J) in the known rows; what is not a number there counts as outside."""
-    if not len(times) or not excess.size:
-        times = times[:0]
-    else:
+    if len(excess):
         times, excess = times[known], excess[known]
-    if not len(times):
+    if not len(excess):
         return BoundCheck(name=name, unit=unit, samples=0, violations=0, worst_excess=None, worst_joint='',
                           worst_time=None)
     ranked = np.where(np.isnan(excess), np.inf, excess)
@@ -161,16 +159,18 @@ def _judge(name: str, unit: str, robot: RobotModel, times: FloatArray, excess: F
 
 
 def find_fall(recording: Recording, robot: RobotModel) -> float | None:
-    """When the robot fell (time received [s]): tilted or sunk too far. None: it did not, or its base is fixed."""
+    """When the robot fell (time received [s]) while it was driven: tilted or sunk too far. None: it did not, or its base
+    is fixed."""
     if not robot.floating:
         return None
-    times = []
-    for stream in (recording.base, recording.imu):
-        tilted = rotations.tilt(stream.quaternion) > FALL_TILT
-        times += list(stream.received[tilted][:1])
-    low = recording.base.position[:, 2] < FALL_HEIGHT * robot.settings.base.height
-    times += list(recording.base.received[low][:1])
-    return float(min(times)) if times else None
+    start, end = recording.driven
+    base, imu = recording.base, recording.imu
+    low = base.position[:, 2] < FALL_HEIGHT * robot.settings.base.height
+    fallen = [base.received[low | (rotations.tilt(base.quaternion) > FALL_TILT)],
+              imu.received[rotations.tilt(imu.quaternion) > FALL_TILT]]
+    times = np.concatenate(fallen)
+    times = times[_within(times, start, end)]
+    return float(times.min()) if times.size else None
 
 
 def heading_velocity(base: BaseStates) -> FloatArray:
@@ -208,8 +208,7 @@ def find_segments(recording: Recording) -> list[tuple[float, float, tuple[float,
         return []
     changed = np.flatnonzero(np.any(np.diff(commands.velocity, axis=0) != 0, axis=1)) + 1
     starts = [0, *changed]
-    # The last command holds only as long as it is repeated: a policy forgets a velocity command that is not renewed.
-    last = min(recording.base.received[-1], commands.received[-1] + 0.5)
+    last = min(recording.base.received[-1], recording.driven[1])  # a command that is not renewed is forgotten
     ends = [*commands.received[changed], last]
     return [(float(commands.received[i]), float(end), tuple(float(v) for v in commands.velocity[i]))
             for i, end in zip(starts, ends)]
@@ -292,15 +291,16 @@ def summarise(recording: Recording, robot: RobotModel, limits: ShieldLimits, con
     times, change = corrections(recording)
     intervals, (to_policy, to_command) = command_intervals(recording), observation_ages(recording)
     fall = find_fall(recording, robot)
-    asked = recording.velocity_commands
-    followed = recording.base.received[-1] - asked.received[0] if len(asked) and len(recording.base) else 0.0
+    start, end = recording.driven
+    followed = min(end, recording.base.received[-1]) - start if len(recording.base) and np.isfinite(start) else 0.0
     return {
         'duration': recording.duration, 'commanded_duration': float(followed), 'complete': recording.complete, 'messages_lost': recording.lost,
         'fell': fall is not None, 'fall_time': fall,
-        'max_tilt': _max(rotations.tilt(recording.base.quaternion)),
-        'mean_speed_error': float(np.mean([s.speed_error for s in forward])) if forward else None,
-        'mean_cycle_speed_error': float(np.mean([s.cycle_speed_error for s in forward])) if forward else None,
-        'mean_yaw_error': float(np.mean([s.yaw_error for s in segments])) if segments else None,
+        'max_tilt': _max(rotations.tilt(recording.base.quaternion[_within(recording.base.received, start, end)])),
+        # as `evaluate` means it: distance of the average over a stride from the command
+        'mean_speed_error': _mean_of([s.cycle_speed_error for s in forward]),
+        'mean_yaw_error': _mean_of([s.cycle_yaw_error for s in segments]),
+        'speed_error_of_mean': _mean_of([s.speed_error for s in forward]),
         'segments': [asdict(s) for s in segments],
         'bounds': [asdict(check) for check in check_bounds(recording, robot, limits, control_period)],
         'shield_correction_rate': float(np.mean(np.any(np.abs(change) > 1e-6, axis=1))) if len(times) else None,
@@ -313,8 +313,16 @@ def summarise(recording: Recording, robot: RobotModel, limits: ShieldLimits, con
     }
 
 
+def _within(times: FloatArray, start: float, end: float) -> np.ndarray:
+    return (times >= start) & (times <= end)
+
+
 def _max(values: FloatArray) -> float | None:
     return float(np.nanmax(values)) if values.size else None
+
+
+def _mean_of(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None
 
 
 def _spread(values: FloatArray) -> dict[str, float] | None:

@@ -88,9 +88,8 @@ def velocity(path: Path, recording: Recording, gait_period: float = 0.8) -> None
             axes.plot(times, checks.moving_average(times, measured, gait_period), color=BLUE,
                       label=f'measured, average of one stride ({gait_period:g} s)')
             if len(asked):
-                ends = np.append(asked.received, max(asked.received[-1], times[-1]))
-                axes.step(ends, np.append(asked.velocity[:, column], asked.velocity[-1, column]), where='post',
-                          color=INK, linestyle='--', linewidth=1.4, label='commanded')
+                axes.step(asked.received, asked.velocity[:, column], where='post', color=INK, linestyle='--',
+                          linewidth=1.4, label='commanded')
             axes.set_ylabel(label)
         for start, _, command in checks.find_segments(recording):
             for axes in panels:
@@ -98,7 +97,8 @@ def velocity(path: Path, recording: Recording, gait_period: float = 0.8) -> None
             panels[0].annotate(name_of(command), (start, 1.0), xycoords=('data', 'axes fraction'), xytext=(4, 2),
                                textcoords='offset points', fontsize=9, color=GREY, annotation_clip=False)
         panels[1].set_xlabel('time [s]')
-        panels[1].set_xlim(times[0], times[-1])
+        start, end = recording.driven
+        panels[1].set_xlim(max(times[0], start - 1.0), min(times[-1], end + 1.0))
         drawn.legend(*panels[0].get_legend_handles_labels(), loc='outside upper right', ncols=3)
 
 

@@ -18,6 +18,7 @@ from rl_robot_control.types import FloatArray
 
 
 def _empty(*shape: int) -> Any:
+    # one column where J is meant: it broadcasts with arrays (J,)
     return field(default_factory=lambda: np.zeros(shape))
 
 
@@ -37,9 +38,9 @@ class JointStates(Stream):
     """``joint_states``; NaN where a joint or quantity is not in the message."""
 
     stamp: FloatArray = _empty(0)  # (M,) [s]
-    position: FloatArray = _empty(0, 0)  # (M, J) [rad]
-    velocity: FloatArray = _empty(0, 0)  # (M, J) [rad/s]
-    effort: FloatArray = _empty(0, 0)  # (M, J) [N·m]
+    position: FloatArray = _empty(0, 1)  # (M, J) [rad]
+    velocity: FloatArray = _empty(0, 1)  # (M, J) [rad/s]
+    effort: FloatArray = _empty(0, 1)  # (M, J) [N·m]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class JointTargets(Stream):
     """``policy/command`` or ``<controller>/commands``; the latter says what it answers only in lock-step, else NaN."""
 
     stamp: FloatArray = _empty(0)  # (M,) of the observation that is answered [s]
-    position: FloatArray = _empty(0, 0)  # (M, J) [rad]
+    position: FloatArray = _empty(0, 1)  # (M, J) [rad]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,12 @@ class Recording:
         """Time from the first to the last message of the loop [s]."""
         ends = [(s.received[0], s.received[-1]) for s in (self.states, self.base, self.commands) if len(s)]
         return max(e[1] for e in ends) - min(e[0] for e in ends) if ends else 0.0
+
+    @property
+    def driven(self) -> tuple[float, float]:
+        """From the first to the last velocity command [s]; without any, the whole recording."""
+        asked = self.velocity_commands.received
+        return (float(asked[0]), float(asked[-1])) if len(asked) else (-np.inf, np.inf)
 
     def transitions(self) -> list[tuple[float, str]]:
         """When the shield entered which mode: (time received [s], name)."""

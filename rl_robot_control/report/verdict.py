@@ -7,6 +7,8 @@ from typing import Any
 
 RUN_TIME = 20.0  # [s] of walking over topics
 SPEED_ERROR = 0.2  # [m/s] while walking forward over topics
+MEMORY_EPISODES, MEMORY_FALLS = 50, 2  # in memory, 10 s each at 0.6 m/s
+MEMORY_SPEED_ERROR = 0.15  # [m/s]
 SHIELDED = ('commanded position', 'commanded overshoot', 'reference velocity', 'implied torque')
 TOTAL_TIME = 360.0  # [s] for all stages
 
@@ -24,11 +26,29 @@ class Target:
 def judge(stages: dict[str, dict[str, Any]]) -> list[Target]:
     """Compare the numbers of a run's stages (as in ``report.json``) with the targets."""
     run = stages.get('deploy', {}).get('run') or {}
-    return [_walked(run), _speed(run), *(_bound(run, name) for name in SHIELDED), _time(stages)]
+    memory = stages.get('export', {}).get('evaluation') or {}
+    return [_memory_falls(memory), _memory_speed(memory), _walked(run), _speed(run), *(_bound(run, name) for name in SHIELDED), _time(stages)]
+
+
+def _memory_falls(found: dict[str, Any]) -> Target:
+    name = f'In memory: episodes of {MEMORY_EPISODES} without a fall'
+    bound = f'≥ {MEMORY_EPISODES - MEMORY_FALLS}'
+    if not found:
+        return Target(name=name, value='not measured', bound=bound, met=None)
+    stood = found['episodes'] - found['falls']
+    return Target(name=name, value=f'{stood} of {found["episodes"]}', bound=bound,
+                  met=found['falls'] <= MEMORY_FALLS / MEMORY_EPISODES * found['episodes'])
+
+
+def _memory_speed(found: dict[str, Any]) -> Target:
+    error = found.get('mean_speed_error')
+    return Target(name='In memory: mean speed error at 0.6 m/s', bound=f'≤ {MEMORY_SPEED_ERROR:g} m/s',
+                  value='not measured' if error is None else f'{error:.3f} m/s',
+                  met=None if error is None else error <= MEMORY_SPEED_ERROR)
 
 
 def _walked(run: dict[str, Any]) -> Target:
-    name, bound = 'Walks over ROS without a fall', f'{RUN_TIME:g} s'
+    name, bound = 'Over ROS: walks without a fall', f'{RUN_TIME:g} s'
     if not run:
         return Target(name=name, value='not measured', bound=bound, met=None)
     if run['fell']:
@@ -39,14 +59,14 @@ def _walked(run: dict[str, Any]) -> Target:
 
 def _speed(run: dict[str, Any]) -> Target:
     error = run.get('mean_speed_error')
-    return Target(name='Mean speed error while walking forward', bound=f'≤ {SPEED_ERROR:g} m/s',
+    return Target(name='Over ROS: mean speed error while walking forward', bound=f'≤ {SPEED_ERROR:g} m/s',
                   value='not measured' if error is None else f'{error:.3f} m/s',
                   met=None if error is None else error <= SPEED_ERROR)
 
 
 def _bound(run: dict[str, Any], name: str) -> Target:
     found = [b for b in run.get('bounds', []) if b['name'] == name and b['samples']]
-    return Target(name=f'{name.capitalize()} outside the shield’s bounds', bound='0',
+    return Target(name=f'Over ROS: {name} outside the shield’s bounds', bound='0',
                   value=f'{found[0]["violations"]} in {found[0]["samples"]} messages' if found else 'not measured',
                   met=found[0]['violations'] == 0 if found else None)
 

@@ -56,7 +56,10 @@ def trajectory(recording: Recording, robot: RobotModel, rate: float = RATE) -> T
     start, end = states.received[0], states.received[-1]
     if robot.floating:
         start, end = max(start, base.received[0]), min(end, base.received[-1])
-    times = np.arange(start, end, 1 / rate)
+    first, last = recording.driven
+    times = np.arange(max(start, first), min(end, last + 0.5), 1 / rate)
+    if len(times) < 2:
+        raise RenderingError('the recording is too short to be drawn.')
     known = np.where(np.isnan(states.position), robot.default_position, states.position)
     joints = np.column_stack([np.interp(times, states.received, column) for column in known.T])
     position, quaternion = np.zeros((len(times), 3)), np.tile([0.0, 0.0, 0.0, 1.0], (len(times), 1))

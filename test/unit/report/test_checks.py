@@ -1,0 +1,188 @@
+"""Checks of a recorded run against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from rl_robot_control.report import checks
+from rl_robot_control.shield.limits import ShieldLimits
+
+from .hand_made import PERIOD, make_recording, spoil
+
+
+@pytest.fixture(scope='session')
+def limits(robot):
+    return ShieldLimits.from_robot(robot)
+
+
+def violations(recording, robot, limits) -> dict[str, int]:
+    return {check.name: check.violations for check in checks.check_bounds(recording, robot, limits, PERIOD)}
+
+
+def test_a_robot_in_its_default_pose_violates_nothing(robot, limits):
+    found = checks.check_bounds(make_recording(robot), robot, limits, PERIOD)
+    assert [check.name for check in found] == ['commanded position', 'commanded overshoot', 'reference velocity',
+                                               'implied torque', 'measured position', 'measured velocity']
+    assert all(check.violations == 0 for check in found)
+    assert [check.samples for check in found] == [500, 500, 499, 500, 500, 500]
+
+
+def test_a_command_beyond_the_shields_limit_is_found(robot, limits):
+    elbow = robot.joint_names.index('left_elbow_joint')  # an arm's joint: no overshoot
+    beyond = limits.position_upper[elbow] + 0.01
+    recording = spoil(make_recording(robot), 'commands', 'position', 100, elbow, beyond)
+    found = {check.name: check for check in checks.check_bounds(recording, robot, limits, PERIOD)}
+    position = found['commanded position']
+    assert position.violations == 1
+    assert position.worst_joint == 'left_elbow_joint'
+    assert position.worst_excess == pytest.approx(0.01)
+    assert position.worst_time == pytest.approx(100 * PERIOD + 0.0022)  # shield's 2 ms, 0.2 ms on the way
+
+
+def test_a_step_faster_than_the_reference_may_move_is_found(robot, limits):
+    elbow = robot.joint_names.index('left_elbow_joint')
+    still = robot.default_position[elbow]
+    step = limits.velocity[elbow] * PERIOD
+    slow = spoil(make_recording(robot), 'commands', 'position', 100, elbow, still + 0.999 * step)
+    fast = spoil(make_recording(robot), 'commands', 'position', 100, elbow, still + 1.001 * step)
+    assert violations(slow, robot, limits)['reference velocity'] == 0
+    assert violations(fast, robot, limits)['reference velocity'] == 2  # there, and back in the next command
+
+
+def test_torque_is_computed_with_the_state_of_the_time(robot, limits):
+    # tau = kp (q_cmd - q) - kd v reaches the bound at q_cmd = q + (effort + kd v) / kp
+    knee = robot.joint_names.index('left_knee_joint')
+    recording = make_recording(robot)
+    for row in (99, 100):  # either of the two latest states may be the one that the shield held
+        recording = spoil(recording, 'states', 'velocity', row, knee, 2.0)
+    edge = robot.default_position[knee] + (limits.effort[knee] + 2.0 * limits.damping[knee]) / limits.stiffness[knee]
+    inside = spoil(recording, 'commands', 'position', 100, knee, edge - 1e-3)
+    beyond = spoil(recording, 'commands', 'position', 100, knee, edge + 1e-3)
+    assert violations(inside, robot, limits)['implied torque'] == 0
+    assert violations(beyond, robot, limits)['implied torque'] == 1
+    excess = checks.torque_excess(beyond, limits)[100, knee]
+    assert excess == pytest.approx(1e-3 * limits.stiffness[knee])
+    # Without the velocity the same command would be far beyond: the state matters.
+    still = spoil(make_recording(robot), 'commands', 'position', 100, knee, edge - 1e-3)
+    assert violations(still, robot, limits)['implied torque'] == 1
+
+
+def test_a_command_that_says_what_it_answers_is_held_against_that_state(robot, limits):
+    knee = robot.joint_names.index('left_knee_joint')
+    recording = spoil(make_recording(robot), 'states', 'velocity', 99, knee, 2.0)
+    edge = robot.default_position[knee] + (limits.effort[knee] + 2.0 * limits.damping[knee]) / limits.stiffness[knee]
+    recording = spoil(recording, 'commands', 'position', 100, knee, edge - 1e-3)
+    assert violations(recording, robot, limits)['implied torque'] == 0  # fits the state before
+    told = dataclasses.replace(recording, commands=dataclasses.replace(recording.commands, stamp=recording.states.stamp))
+    assert violations(told, robot, limits)['implied torque'] == 1  # but it answers the state at rest
+
+
+def test_a_leg_at_its_limit_must_not_be_sent_beyond(robot, limits):
+    knee = robot.joint_names.index('left_knee_joint')
+    upper = limits.position_upper[knee]
+    recording = make_recording(robot)
+    for row in (99, 100):
+        recording = spoil(recording, 'states', 'position', row, knee, upper - 0.1)
+    for target, expected in ((upper + 0.19, 0), (upper + 0.21, 1)):  # 0.1 rad left: 0.2 rad beyond at most
+        spoilt = spoil(recording, 'commands', 'position', 100, knee, target)
+        assert violations(spoilt, robot, limits)['commanded overshoot'] == expected
+
+
+def test_not_a_number_is_a_violation(robot, limits):
+    recording = spoil(make_recording(robot), 'commands', 'position', 100, 3, np.nan)
+    found = violations(recording, robot, limits)
+    assert found['commanded position'] == 1
+    assert found['reference velocity'] == 2
+    assert found['implied torque'] == 1
+
+
+def test_a_measured_joint_beyond_its_limit_is_found(robot, limits):
+    recording = spoil(make_recording(robot), 'states', 'position', 7, 3, robot.position_lower[3] - 0.02)
+    assert violations(recording, robot, limits)['measured position'] == 1
+
+
+def test_an_empty_recording_is_judged_as_nothing_measured(robot, limits):
+    recording = make_recording(robot)
+    empty = dataclasses.replace(recording, commands=type(recording.commands)(), states=type(recording.states)())
+    assert all(check.samples == 0 for check in checks.check_bounds(empty, robot, limits, PERIOD))
+    checks.summarise(empty, robot, limits, PERIOD)
+
+
+def test_errors_of_a_glide(robot):
+    # Asked: 0.6 m/s from 2 s on; measured: 0.5 m/s all the time, turning at 0.1 rad/s. Constant, so every mean is exact.
+    segments = checks.judge_segments(make_recording(robot, speed=0.5, yaw_rate=0.1))
+    assert [s.command for s in segments] == [(0.0, 0.0, 0.0), (0.6, 0.0, 0.0)]
+    stand, walk = segments
+    assert stand.speed_error == pytest.approx(0.5)
+    assert walk.speed_error == pytest.approx(0.1)
+    assert walk.cycle_speed_error == pytest.approx(0.1)
+    assert walk.yaw_error == pytest.approx(0.1)
+    assert walk.forward and not stand.forward
+    assert (walk.start, walk.end) == (pytest.approx(2.0002), pytest.approx(9.9802))
+
+
+def test_the_first_second_is_not_judged_and_sway_cancels_over_a_stride(robot):
+    recording = make_recording(robot, speed=0.6)
+    base, times = recording.base, recording.base.stamp
+    # A sway of 0.3 m/s at the stride's frequency has no mean over 0.8 s; before 3 s the robot stands still.
+    speed = np.where(times < 2.9, 0.0, 0.6 + 0.3 * np.sin(2 * np.pi * times / 0.8))
+    velocity = np.stack([speed, 0 * speed, 0 * speed], axis=-1)
+    swaying = dataclasses.replace(recording, base=dataclasses.replace(base, linear_velocity=velocity))
+    walk = checks.judge_segments(swaying, gait_period=0.8)[1]
+    assert walk.cycle_speed_error < 0.003
+    assert walk.speed_error < 0.03  # 6.98 s are no whole number of strides: at most 0.3 · 0.8 / π / 6.98 = 0.011 remains
+
+
+def test_velocity_is_taken_along_the_heading_whatever_the_pitch(robot):
+    recording = make_recording(robot, yaw_rate=0.0)
+    # Pitched forward by 0.3 rad, a motion of 0.5 m/s along the level heading is (0.5 cos 0.3, 0, 0.5 sin 0.3) in the base.
+    count = len(recording.base)
+    base = dataclasses.replace(
+        recording.base, quaternion=np.tile([0.0, np.sin(0.15), 0.0, np.cos(0.15)], (count, 1)),
+        linear_velocity=np.tile([0.5 * np.cos(0.3), 0.0, 0.5 * np.sin(0.3)], (count, 1)))
+    np.testing.assert_allclose(checks.heading_velocity(base), np.tile([0.5, 0.0, 0.0], (count, 1)), atol=1e-12)
+
+
+def test_moving_average_needs_the_whole_window():
+    times = np.arange(0.0, 2.01, 0.1)
+    average = checks.moving_average(times, times, 0.4)  # the average of a line is its middle
+    known = (times > 0.19) & (times < 1.81)
+    np.testing.assert_allclose(average[known], times[known])
+    assert np.isnan(average[~known]).all()
+
+
+@pytest.mark.parametrize(('tilt', 'fell'), [(0.70, False), (0.75, True)])
+def test_a_fall_is_seen_by_tilt(robot, tilt, fell):
+    recording = make_recording(robot)
+    quaternion = recording.base.quaternion.copy()
+    quaternion[300:] = [np.sin(tilt / 2), 0.0, 0.0, np.cos(tilt / 2)]
+    tilted = dataclasses.replace(recording, base=dataclasses.replace(recording.base, quaternion=quaternion))
+    assert checks.find_fall(tilted, robot) == (pytest.approx(6.0002) if fell else None)
+
+
+def test_a_fall_is_seen_by_height(robot):
+    low = spoil(make_recording(robot), 'base', 'position', 250, 2, 0.5 * robot.settings.base.height)
+    assert checks.find_fall(low, robot) == pytest.approx(5.0002)
+
+
+def test_corrections_are_command_minus_newest_request(robot):
+    recording = spoil(make_recording(robot), 'commands', 'position', 5, 2, robot.default_position[2] + 0.03)
+    times, change = checks.corrections(recording)
+    assert len(times) == 500
+    assert change[5, 2] == pytest.approx(0.03)
+    assert np.count_nonzero(change) == 1
+
+
+def test_timing(robot):
+    recording = make_recording(robot)
+    np.testing.assert_allclose(checks.command_intervals(recording), PERIOD)
+    to_policy, to_command = checks.observation_ages(recording)
+    np.testing.assert_allclose(to_policy, 0.001)
+    np.testing.assert_allclose(to_command, 0.002)
+
+
+def test_transitions(robot):
+    assert [mode for _, mode in make_recording(robot).transitions()] == ['READY', 'ACTIVE']
