@@ -68,7 +68,7 @@ def read_curve(path: Path, label: str, steps: str, value: str) -> Curve:
             row = json.loads(line)
         except ValueError:  # the last line of a run that was killed
             continue
-        if row.get(steps) is not None and row.get(value) is not None:
+        if np.isfinite([row.get(steps, np.nan), row.get(value, np.nan)]).all():
             rows.append(row)
     return Curve(label=label, steps=np.array([row[steps] for row in rows], dtype=np.float64),
                  returns=np.array([row[value] for row in rows], dtype=np.float64))

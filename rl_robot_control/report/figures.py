@@ -58,10 +58,10 @@ def learning_curve(path: Path, curves: Sequence[Curve], before: float | None = N
 
 def _bars(axes: Axes, before: float, after: float) -> None:
     bars = axes.bar(['before', 'after'], [before, after], color=[SKY, ORANGE], width=0.6)
-    axes.bar_label(bars, fmt='%.2f', padding=2)
+    axes.bar_label(bars, fmt='%.1f', padding=2)
     axes.margins(y=0.15)
     axes.axhline(0, color=GREY, linewidth=0.8)
-    axes.set(title='Over topics', ylabel='return per episode [-]')
+    axes.set(title='Over topics', ylabel='return in 20 s [-]')
     axes.grid(axis='x', visible=False)
 
 

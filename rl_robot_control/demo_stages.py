@@ -1,0 +1,264 @@
+"""The stages of the demo: each takes the context, does its part and returns its numbers for ``report.json``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rl_robot_control.errors import RobotControlError
+from rl_robot_control.report.page import Report, replace
+from rl_robot_control.robots import load_robot
+
+PROFILE = 'stand:4 forward:8@0.6 5:0.3,0,0.4 stop:3'  # 20 s
+PACKAGES = ('rl_robot_control', 'mujoco', 'numpy', 'torch', 'onnxruntime', 'gymnasium', 'ros-rclpy')
+LEARNING, TOPICS, DEPLOYMENT, POLICY = 'learn', 'topics', 'deploy', 'policy.onnx'  # in the demo's folder
+BEFORE = 'return_before_topics.txt'
+ROLLOUT = 20.0  # [s] of simulated time, for the return before and after training over topics
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSettings:
+    """What a demo was started with; see ``demo.run_demo``."""
+
+    robot: str
+    task: str
+    seed: int
+    steps: int | None
+    minutes: float | None
+    topic_minutes: float
+    profile: str
+    episodes: int
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that a resumed demo must share with its first part."""
+        return {'robot': self.robot, 'task': self.task, 'seed': self.seed}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageContext:
+    """What a stage works with."""
+
+    settings: DemoSettings
+    report: Report
+    progress: Callable[[str, float], None]  # what happens, and how much of the stage is done [0, 1]
+
+    @property
+    def folder(self) -> Path:
+        """The demo's folder."""
+        return self.report.folder
+
+
+def check(settings: DemoSettings) -> None:
+    """Find what is wrong with the settings before minutes are spent on them.
+
+    Raises:
+        ConfigurationError: A name is unknown or a file is wrong.
+    """
+    from rl_robot_control.ros.command_profile import parse_profile
+    from rl_robot_control.ros.processes import require_rclpy
+    from rl_robot_control.tasks.task import load_task
+    require_rclpy()
+    load_task(settings.task, load_robot(settings.robot))
+    parse_profile(settings.profile)
+
+
+def new_report(folder: Path, settings: DemoSettings) -> Report:
+    """An empty report of a demo."""
+    robot = load_robot(settings.robot)
+    return Report(folder, title=f'{robot.settings.description or robot.name} learns to walk',
+                  subtitle='Learnt in memory, then over ROS 2 topics, exported to ONNX, and deployed behind the safety '
+                           f'shield; seed {settings.seed}.',
+                  settings={**asdict(settings), 'cores': os.cpu_count(), 'machine': platform.machine()},
+                  versions=_versions(), stages=('learn', 'train over topics', 'export', 'deploy', 'report'))
+
+
+def learn(context: StageContext) -> dict[str, Any]:
+    """Learn in memory, under the shield."""
+    from rl_robot_control.learning.settings import TrainingSettings
+    from rl_robot_control.learning.trainer import Progress, train
+
+    def show(progress: Progress) -> None:
+        context.progress(f'{progress.steps / 1e6:.2f} of {progress.total_steps / 1e6:.2f} million steps, return '
+                         f'{progress.mean_return:.1f}, {progress.steps_per_second:,.0f} steps/s',
+                         progress.steps / progress.total_steps)
+
+    wanted, out = context.settings, context.folder / LEARNING
+    result = train(TrainingSettings(robot=wanted.robot, task=wanted.task, seed=wanted.seed, steps=wanted.steps,
+                                    minutes=wanted.minutes), out, resume=_started(out), on_progress=show)
+    if not result.finished:
+        raise KeyboardInterrupt
+    return {'steps': result.steps, 'minutes': result.minutes, 'mean_return': result.mean_return,
+            'summary': f'{result.steps / 1e6:.2f} million steps in {result.minutes:.1f} min, return '
+                       f'{result.mean_return:.1f}'}
+
+
+def train_over_topics(context: StageContext) -> dict[str, Any]:
+    """Go on learning with one robot in other processes: this process → shield → simulation, in lock-step."""
+    from rl_robot_control.learning.settings import TrainingSettings
+    from rl_robot_control.learning.trainer import Progress, train
+    wanted, out = context.settings, context.folder / TOPICS
+    if not _started(out):  # else it is resumed, and the parameters at its start are known no more
+        with _lockstep(context) as backend:
+            context.progress('evaluating before', 0.05)
+            before = rollout_return(context.folder / LEARNING, backend, wanted.seed)
+        replace(context.folder / BEFORE, f'{before!r}\n')
+
+    def show(progress: Progress) -> None:
+        context.progress(f'{progress.steps:,} steps over topics, {progress.steps_per_second:,.0f} steps/s',
+                         0.1 + 0.75 * min(1.0, progress.minutes / wanted.topic_minutes))
+
+    settings = TrainingSettings(robot=wanted.robot, task=wanted.task, seed=wanted.seed, backend='ros', num_envs=1,
+                                minutes=wanted.topic_minutes)
+    resume = _started(out)
+    with _lockstep(context) as backend:
+        result = train(settings, out, resume=resume, backend=backend, on_progress=show,
+                       warm_start=None if resume else context.folder / LEARNING)
+    if not result.finished:
+        raise KeyboardInterrupt
+    with _lockstep(context) as backend:
+        context.progress('evaluating after', 0.9)
+        after = rollout_return(out, backend, wanted.seed)
+    before = float((context.folder / BEFORE).read_text())
+    return {'steps': result.steps, 'minutes': result.minutes, 'return_before': before, 'return_after': after,
+            'summary': f'{result.steps:,} steps in {result.minutes:.1f} min; return before {before:.1f}, after {after:.1f}'}
+
+
+def rollout_return(run: Path, backend: Any, seed: int) -> float:
+    """Sum of rewards of a run's policy, without exploration, in ``ROLLOUT`` seconds on the robots of a backend.
+
+    The seed fixes starts, commands and pushes, so that two policies are asked for the same.
+    """
+    import torch
+
+    from rl_robot_control.envs import RobotVectorEnv
+    from rl_robot_control.learning.run_folder import require_run
+    from rl_robot_control.tasks.task import load_task
+    folder = require_run(run)
+    settings = folder.settings()
+    env = RobotVectorEnv(backend, load_task(settings.task, backend.robot), seed)
+    observation, info = env.reset(seed=seed)
+    network = _network(folder, settings, env, observation, info['privileged_observation'])
+    total = 0.0
+    for _ in range(round(ROLLOUT / backend.control_period)):
+        with torch.inference_mode():
+            action = network(torch.as_tensor(observation)).numpy()
+        observation, reward, *_ = env.step(action)
+        total += float(reward.mean())
+    return total
+
+
+def _network(folder: Any, settings: Any, env: Any, observation: Any, privileged: Any) -> Any:
+    """The policy of a run's checkpoint."""
+    from rl_robot_control.learning.ppo import Ppo
+    from rl_robot_control.learning.settings import load_algorithm
+    from rl_robot_control.learning.symmetry import PhaseMirror
+    interface, critic = env.episodes.interface, env.episodes.task.settings.critic
+    learner = Ppo(load_algorithm(settings.algorithm, settings.task), observation, privileged, interface.num_actions,
+                  PhaseMirror.of(interface, critic))
+    learner.load(folder.load()['learner'])
+    return learner.policy()
+
+
+def _lockstep(context: StageContext) -> Any:
+    """The simulation and the shield in lock-step, in processes of their own; gives the backend over topics."""
+    from rl_robot_control.ros.deployment import bring_up_lockstep
+    from rl_robot_control.tasks.task import load_task
+    context.progress('starting the processes', 0.0)
+    robot = context.settings.robot
+    task = load_task(context.settings.task, load_robot(robot))
+    return bring_up_lockstep(robot, control_period=task.control_period, physics=task.settings.training_physics,
+                             log_directory=context.folder / 'logs' / TOPICS)
+
+
+def export(context: StageContext) -> dict[str, Any]:
+    """Export the policy with its manifest, and evaluate the file in memory."""
+    from rl_robot_control.learning.evaluation import evaluate
+    from rl_robot_control.learning.export_run import export_run
+    context.progress('writing ONNX', 0.0)
+    policy = export_run(best_run(context), context.folder / POLICY)
+
+    def show(done: int, total: int) -> None:
+        context.progress('evaluating in memory', done / total)
+
+    found = evaluate(policy, episodes=context.settings.episodes, seed=context.settings.seed, on_progress=show)
+    error = found['mean_speed_error']
+    return {'policy': POLICY, 'bytes': policy.stat().st_size, 'evaluation': found,
+            'summary': f'{found["episodes"] - found["falls"]} of {found["episodes"]} episodes without a fall'
+                       + ('' if error is None else f', speed error {error:.2f} m/s')}
+
+
+def best_run(context: StageContext) -> Path:
+    """The run to export: the one that went on over topics, unless its policy got worse there."""
+    topics = context.report.stage('train over topics')
+    improved = topics['status'] == 'done' and topics['return_after'] >= 0.98 * topics['return_before']
+    return context.folder / (TOPICS if improved else LEARNING)
+
+
+def deploy(context: StageContext) -> dict[str, Any]:
+    """Let the policy follow the velocity commands, and judge the recording."""
+    from rl_robot_control.ros.command_profile import parse_profile
+    from rl_robot_control.ros.deployment import deploy as deploy_policy
+    out = context.folder / DEPLOYMENT
+    shutil.rmtree(out, ignore_errors=True)  # an earlier attempt's, of a demo that is resumed
+    result = deploy_policy(context.folder / POLICY, profile=parse_profile(context.settings.profile), out=out,
+                           progress=context.progress)
+    found = _judge(context)
+    if result.interruption:
+        raise RobotControlError(f'the robot was stopped after {result.duration:.1f} s: {result.interruption}')
+    error = found['mean_speed_error']
+    return {'run': found, 'inference': result.inference, 'shield': result.shield,
+            'summary': ('fell' if found['fell'] else 'no fall') + f' in {found["commanded_duration"]:.1f} s'
+                       + ('' if error is None else f', speed error {error:.2f} m/s')}
+
+
+def report(context: StageContext) -> dict[str, Any]:
+    """Draw what there is."""
+    from rl_robot_control.report import compose
+    page, topics = context.report, context.report.stage('train over topics')
+    context.progress('drawing figures', 0.1)
+    curves = [compose.read_curve(context.folder / name / 'metrics.jsonl', label, 'steps', 'mean_return')
+              for name, label in ((LEARNING, 'in memory'), (TOPICS, 'over topics'))]
+    compose.add_learning_curve(page, curves, topics.get('return_before'), topics.get('return_after'))
+    if (context.folder / DEPLOYMENT / 'recording.mcap').is_file():
+        recording, robot, limits, period, gait = _recorded(context)
+        compose.add_run_figures(page, recording, robot, limits, period, gait)
+        page.write()
+        context.progress('drawing the robot', 0.4)
+        compose.add_pictures(page, recording, robot)
+    return {'summary': f'{len(page.data["figures"])} figures'}
+
+
+def _judge(context: StageContext) -> dict[str, Any]:
+    from rl_robot_control.report.checks import summarise
+    return summarise(*_recorded(context))
+
+
+def _recorded(context: StageContext) -> tuple[Any, ...]:
+    """The deployment's recording, and what is needed to judge it."""
+    from rl_robot_control.ros.read_recording import read_recording
+    from rl_robot_control.shield.limits import ShieldLimits
+    from rl_robot_control.tasks.task import load_task
+    robot = load_robot(context.settings.robot)
+    interface = load_task(context.settings.task, robot).settings.interface
+    return (read_recording(context.folder / DEPLOYMENT / 'recording.mcap', robot), robot,
+            ShieldLimits.from_robot(robot), interface.control_period, interface.gait.period)
+
+
+def _started(run: Path) -> bool:
+    return (run / 'settings.yaml').is_file()
+
+
+def _versions() -> dict[str, str]:
+    found = {'python': platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # run from the sources, or ROS 2 from the system
+            continue
+    return found
