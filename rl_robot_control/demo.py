@@ -146,11 +146,11 @@ def _conclude(result: DemoResult, page: Report, console: Console) -> None:
     console.print()
     for target in page.data['targets']:
         console.print(f'{marks[target["met"]]} {target["name"]}: {target["value"]} (target {target["bound"]})',
-                      highlight=False)
+                      highlight=False, soft_wrap=True)
     for note in page.data['notes']:
-        console.print(f'[yellow]{note}[/yellow]', highlight=False)
+        console.print(f'[yellow]{note}[/yellow]', highlight=False, soft_wrap=True)
     if result.interrupted or result.failed:
-        why = 'interrupted' if result.interrupted else f'failed: {", ".join(result.failed)}'
-        console.print(f'The demo was {why}. What is done is kept; go on with:\n'
-                      f'  rl_robot_control demo --out {page.folder} --resume', highlight=False, soft_wrap=True)
+        why = 'Interrupted' if result.interrupted else f'Failed: {", ".join(result.failed)}'
+        console.print(f'{why}. What is done is kept; go on with:\n  rl_robot_control demo --out {page.folder} --resume',
+                      highlight=False, soft_wrap=True)
     console.print(f'Report: {result.page}', highlight=False, soft_wrap=True)

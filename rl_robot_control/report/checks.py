@@ -69,10 +69,10 @@ def check_bounds(recording: Recording, robot: RobotModel, limits: ShieldLimits, 
     """
     commands, states = recording.commands, recording.states
     lower, upper = limits.position_lower - limits.overshoot, limits.position_upper + limits.overshoot
-    seen = latest(states.received, commands.sent) >= 0
+    seen, led = latest(states.received, commands.sent) >= 0, ~damped(recording)
     return [
-        _judge('commanded position', 'rad', robot, commands.received, outside(commands.position, lower, upper)),
-        _judge('commanded overshoot', 'rad', robot, commands.received, overshoot_excess(recording, limits), seen),
+        _judge('commanded position', 'rad', robot, commands.received, outside(commands.position, lower, upper), led),
+        _judge('commanded overshoot', 'rad', robot, commands.received, overshoot_excess(recording, limits), seen & led),
         _judge('reference velocity', 'rad/s', robot, commands.received[1:],
                np.abs(reference_velocity(recording, control_period)) - limits.velocity),
         _judge('implied torque', 'N·m', robot, commands.received, torque_excess(recording, limits), seen),
@@ -80,6 +80,17 @@ def check_bounds(recording: Recording, robot: RobotModel, limits: ShieldLimits, 
                outside(states.position, robot.position_lower, robot.position_upper)),
         _judge('measured velocity', 'rad/s', robot, states.received, np.abs(states.velocity) - robot.velocity_limit),
     ]
+
+
+def damped(recording: Recording) -> np.ndarray:
+    """Which commands (C,) are the measured pose itself: the shield's damping, which leads nowhere."""
+    position = recording.commands.position
+
+    def distance(index: np.ndarray) -> FloatArray:
+        return np.abs(position - recording.states.position[index])
+
+    excess = _kinder(recording, distance)
+    return np.all(excess == 0, axis=1) if len(excess) else np.zeros(len(position), dtype=bool)
 
 
 def outside(value: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
@@ -304,7 +315,7 @@ def summarise(recording: Recording, robot: RobotModel, limits: ShieldLimits, con
         'segments': [asdict(s) for s in segments],
         'bounds': [asdict(check) for check in check_bounds(recording, robot, limits, control_period)],
         'shield_correction_rate': float(np.mean(np.any(np.abs(change) > 1e-6, axis=1))) if len(times) else None,
-        'max_correction': _max(np.abs(change)),
+        'max_correction': _max(np.abs(change)), 'damped_commands': int(damped(recording).sum()),
         'shield_transitions': [{'time': t, 'mode': mode} for t, mode in recording.transitions()],
         'command_interval': _spread(intervals), 'observation_age_at_policy': _spread(to_policy),
         'observation_age_at_command': _spread(to_command),

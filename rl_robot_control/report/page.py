@@ -208,11 +208,11 @@ def _pairs(values: dict[str, Any]) -> str:
 
 
 def _three(values: Sequence[float]) -> str:
-    return ', '.join(_number(v) for v in values)
+    return ', '.join(f'{v:.2f}' for v in values)
 
 
 def _number(value: float | None) -> str:
-    return '–' if value is None else f'{value:.3g}'
+    return '–' if value is None else f'{value:.3f}'
 
 
 def _text(value: Any) -> str:
@@ -238,6 +238,7 @@ th { text-align: left; color: var(--grey); font-weight: 600; }
 th, td { padding: 5px 10px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
 tbody tr:last-child td { border-bottom: 0; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; padding-left: 14px; }
+th.number { white-space: normal; }
 .mark { width: 26px; font-weight: 700; }
 tr.met .mark { color: var(--met); } tr.missed .mark, tr.missed td.number { color: var(--missed); font-weight: 600; }
 tr.open { color: var(--open); }

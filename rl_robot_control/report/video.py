@@ -162,7 +162,7 @@ def _steady(motion: Trajectory, height: float) -> FloatArray:
 
 def _labelled(picture, text: str):
     from PIL import ImageDraw, ImageFont
-    ImageDraw.Draw(picture).text((10, SIZE[1] - 24), text, fill=(31, 41, 51), font=ImageFont.load_default(size=15))
+    ImageDraw.Draw(picture).text((10, SIZE[1] - 28), text, fill=(31, 41, 51), font=ImageFont.load_default(size=18))
     return picture
 
 

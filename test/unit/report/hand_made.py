@@ -18,6 +18,7 @@ from rl_robot_control.report.recording import (
 from rl_robot_control.robots import RobotModel
 
 PERIOD = 0.02  # [s]
+LEAD = 0.001  # of the commanded before the measured position, as a joint under load sags [rad]
 
 
 def make_recording(robot: RobotModel, seconds: float = 10.0, speed: float = 0.5, yaw_rate: float = 0.1) -> Recording:
@@ -40,8 +41,8 @@ def make_recording(robot: RobotModel, seconds: float = 10.0, speed: float = 0.5,
         base=BaseStates(**_times(stamp), stamp=stamp, position=position, quaternion=quaternion,
                         linear_velocity=np.tile([speed, 0.0, 0.0], (count, 1)), angular_velocity=turning),
         imu=ImuStates(**_times(stamp), stamp=stamp, quaternion=quaternion, angular_velocity=turning),
-        requests=JointTargets(**_times(stamp + 0.001), stamp=stamp, position=pose),
-        commands=JointTargets(**_times(stamp + 0.002), stamp=np.full(count, np.nan), position=pose),
+        requests=JointTargets(**_times(stamp + 0.001), stamp=stamp, position=pose + LEAD),
+        commands=JointTargets(**_times(stamp + 0.002), stamp=np.full(count, np.nan), position=pose + LEAD),
         velocity_commands=VelocityCommands(**_times(stamp), velocity=asked),
         status=ShieldStatus(**_times(stamp[:2]), mode=('READY', 'ACTIVE'), values=({}, {})))
 

@@ -10,7 +10,7 @@ import pytest
 from rl_robot_control.report import checks
 from rl_robot_control.shield.limits import ShieldLimits
 
-from .hand_made import PERIOD, make_recording, spoil
+from .hand_made import LEAD, PERIOD, make_recording, spoil
 
 
 @pytest.fixture(scope='session')
@@ -30,6 +30,18 @@ def test_a_robot_in_its_default_pose_violates_nothing(robot, limits):
     assert [check.samples for check in found] == [500, 500, 499, 500, 500, 500]
 
 
+def test_damping_leads_nowhere_and_so_not_outside(robot, limits):
+    # A joint that was pushed beyond its limits and is damped there: the command is the measured pose.
+    recording = spoil(make_recording(robot), 'states', 'position', 100, 3, robot.position_upper[3] + 0.1)
+    position = recording.commands.position.copy()
+    position[100] = recording.states.position[100]
+    recording = dataclasses.replace(recording, commands=dataclasses.replace(recording.commands, position=position))
+    assert checks.damped(recording).nonzero()[0].tolist() == [100]
+    found = {check.name: check for check in checks.check_bounds(recording, robot, limits, PERIOD)}
+    assert (found['commanded position'].samples, found['commanded position'].violations) == (499, 0)
+    assert found['measured position'].violations == 1
+
+
 def test_a_command_beyond_the_shields_limit_is_found(robot, limits):
     elbow = robot.joint_names.index('left_elbow_joint')  # an arm's joint: no overshoot
     beyond = limits.position_upper[elbow] + 0.01
@@ -44,7 +56,7 @@ def test_a_command_beyond_the_shields_limit_is_found(robot, limits):
 
 def test_a_step_faster_than_the_reference_may_move_is_found(robot, limits):
     elbow = robot.joint_names.index('left_elbow_joint')
-    still = robot.default_position[elbow]
+    still = robot.default_position[elbow] + LEAD
     step = limits.velocity[elbow] * PERIOD
     slow = spoil(make_recording(robot), 'commands', 'position', 100, elbow, still + 0.999 * step)
     fast = spoil(make_recording(robot), 'commands', 'position', 100, elbow, still + 1.001 * step)
@@ -169,7 +181,7 @@ def test_a_fall_is_seen_by_height(robot):
 
 
 def test_corrections_are_command_minus_newest_request(robot):
-    recording = spoil(make_recording(robot), 'commands', 'position', 5, 2, robot.default_position[2] + 0.03)
+    recording = spoil(make_recording(robot), 'commands', 'position', 5, 2, robot.default_position[2] + LEAD + 0.03)
     times, change = checks.corrections(recording)
     assert len(times) == 500
     assert change[5, 2] == pytest.approx(0.03)
