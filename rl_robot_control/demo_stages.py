@@ -103,7 +103,7 @@ def train_over_topics(context: StageContext) -> dict[str, Any]:
     from rl_robot_control.learning.settings import TrainingSettings
     from rl_robot_control.learning.trainer import Progress, train
     wanted, out = context.settings, context.folder / TOPICS
-    if not _started(out):  # else it is resumed, and the parameters at its start are known no more
+    if not (context.folder / BEFORE).is_file():
         with _lockstep(context) as backend:
             context.progress('evaluating before', 0.05)
             before = rollout_return(context.folder / LEARNING, backend, wanted.seed)
@@ -115,7 +115,9 @@ def train_over_topics(context: StageContext) -> dict[str, Any]:
 
     settings = TrainingSettings(robot=wanted.robot, task=wanted.task, seed=wanted.seed, backend='ros', num_envs=1,
                                 minutes=wanted.topic_minutes)
-    resume = _started(out)
+    resume = (out / 'checkpoint.pt').is_file()
+    if not resume:
+        shutil.rmtree(out, ignore_errors=True)  # a start that was killed before its first checkpoint
     with _lockstep(context) as backend:
         result = train(settings, out, resume=resume, backend=backend, on_progress=show,
                        warm_start=None if resume else context.folder / LEARNING)
