@@ -7,6 +7,7 @@ an empty ``velocity``, an ``Imu`` whose covariance starts with -1, a quaternion 
 from __future__ import annotations
 
 import array
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
@@ -162,7 +163,7 @@ class StateDecoder:
 
     def __init__(self, robot: RobotModel) -> None:
         self._order = JointOrder(robot.joint_names, others_allowed=True)
-        self._unknown = RobotState.unknown(1, robot.num_joints, len(robot.frame_names))
+        self._unknown = _unmeasured(robot)
         self._frames = {name: k for k, name in enumerate(robot.frame_names)}
 
     def decode(self, joints: JointState, imu: Imu | None = None, odom: Odometry | None = None,
@@ -271,6 +272,16 @@ class ControllerCodec:
         label = message.layout.dim[0].label if message.layout.dim else ''
         digits = label.removeprefix(STAMP_LABEL)
         return position, int(digits) if label.startswith(STAMP_LABEL) and digits.isdecimal() else None
+
+
+def _unmeasured(robot: RobotModel) -> RobotState:
+    """What is known of a robot without any message: nothing, but that a fixed base rests at the world's origin."""
+    state = RobotState.unknown(1, robot.num_joints, len(robot.frame_names))
+    if robot.floating:
+        return state
+    rest = np.zeros((1, 3))
+    return dataclasses.replace(state, base_quaternion=np.array([[0.0, 0.0, 0.0, 1.0]]), base_angular_velocity=rest,
+                               base_position=rest, base_linear_velocity=rest)
 
 
 def _set(message: object, values: FloatArray) -> None:
