@@ -18,6 +18,7 @@ from rl_robot_control.robots import load_robot
 PROFILE = 'stand:4 forward:8@0.6 5:0.3,0,0.4 stop:3'  # 20 s
 PACKAGES = ('rl_robot_control', 'mujoco', 'numpy', 'torch', 'onnxruntime', 'gymnasium', 'ros-rclpy')
 LEARNING, TOPICS, DEPLOYMENT, POLICY = 'learn', 'topics', 'deploy', 'policy.onnx'  # in the demo's folder
+TOPICS_ALGORITHM = 'ppo_single'
 BEFORE = 'return_before_topics.txt'
 ROLLOUT = 20.0  # [s] of simulated time, for the return before and after training over topics
 
@@ -113,8 +114,8 @@ def train_over_topics(context: StageContext) -> dict[str, Any]:
         context.progress(f'{progress.steps:,} steps over topics, {progress.steps_per_second:,.0f} steps/s',
                          0.1 + 0.75 * min(1.0, progress.minutes / wanted.topic_minutes))
 
-    settings = TrainingSettings(robot=wanted.robot, task=wanted.task, seed=wanted.seed, backend='ros', num_envs=1,
-                                minutes=wanted.topic_minutes)
+    settings = TrainingSettings(robot=wanted.robot, task=wanted.task, algorithm=TOPICS_ALGORITHM,
+                                seed=wanted.seed, backend='ros', num_envs=1, minutes=wanted.topic_minutes)
     resume = (out / 'checkpoint.pt').is_file()
     if not resume:
         shutil.rmtree(out, ignore_errors=True)  # a start that was killed before its first checkpoint
