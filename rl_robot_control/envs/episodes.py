@@ -81,9 +81,9 @@ class Episodes:
                     self.backend.push(velocity[mask], np.flatnonzero(mask))
         self.state = self.backend.step(JointCommand(stamp=self.state.time, position=target))
         self.steps += 1
-        context = self.interface.view(self.state)
-        terminated = self.task.terminated(context)
         correction, corrected, applied = self._shielded(target)
+        context = self.interface.view(self.state, correction)
+        terminated = self.task.terminated(context)
         transition = Transition(reward=self.task.reward(context), terminated=terminated,
                                 truncated=(self.steps >= self.task.max_steps) & ~terminated,
                                 applied_position=applied, correction=correction, corrected=corrected)

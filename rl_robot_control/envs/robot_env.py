@@ -53,7 +53,7 @@ class RobotEnv(gymnasium.Env):
         """Apply an action (A,) for one control period."""
         episodes = self.episodes
         transition = episodes.step(np.asarray(action, dtype=np.float64)[None])
-        shares = episodes.task.reward_terms(episodes.interface.view(episodes.state))
+        shares = episodes.task.reward_terms(episodes.interface.view(episodes.state, transition.correction))
         observation, privileged = episodes.peek() if transition.done[0] else episodes.observe()
         info = {'privileged_observation': privileged[0].astype(np.float32),
                 'applied_position': transition.applied_position[0].copy(),

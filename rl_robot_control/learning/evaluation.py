@@ -84,7 +84,10 @@ def evaluate(policy: Path, *, episodes: int = 50, seed: int = 1, speed: float | 
     finally:
         if backend is None:
             world.close()
-    return _summary(batches, episodes) | {'seed': seed, 'duration': duration, 'speed': speed if velocity else None,
+    summary = _summary(batches, episodes)
+    if not velocity:
+        summary |= {'mean_speed_error': None, 'mean_yaw_error': None}
+    return summary | {'seed': seed, 'duration': duration, 'speed': speed if velocity else None,
                                           'task': task.name, 'robot': robot.name}
 
 

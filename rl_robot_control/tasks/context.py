@@ -23,3 +23,4 @@ class Context:
     previous_action: FloatArray  # (N, A) the one before
     phase: FloatArray  # (N,) of the gait clock, in [0, 1)
     gait: GaitSettings
+    correction: FloatArray  # (N, J) what the shield changed of the latest targets [rad]; zero where it is not known

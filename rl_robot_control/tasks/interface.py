@@ -13,6 +13,7 @@ from pydantic import Field
 
 from rl_robot_control import rotations
 from rl_robot_control.config import settings
+from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.tasks.context import Context
 from rl_robot_control.tasks.gait import GaitSettings
@@ -74,6 +75,11 @@ class ObservationGroup:
     """
 
     def __init__(self, terms: list[ObservationSettings], where: str) -> None:
+        names = [entry.term for entry in terms]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigurationError(f"{where}: observation term '{name}' stands twice; name all its joints or frames "
+                                         'in one entry.')
         self._terms = [(bind_term(observations, entry.term, entry.params, where), entry) for entry in terms]
 
     def __call__(self, context: Context) -> FloatArray:
@@ -154,10 +160,17 @@ class PolicyInterface:
         """Observation (N, D) of a view; for observations between two periods."""
         return self._observe(context)
 
-    def view(self, state: RobotState) -> Context:
-        """What terms see of a state under the command that was last observed."""
+    def view(self, state: RobotState, correction: FloatArray | None = None) -> Context:
+        """What terms see of a state under the command that was last observed.
+
+        Args:
+            state: State of all N robots.
+            correction: (N, J) what the shield changed of the latest targets [rad]; None: nothing.
+        """
+        if correction is None:
+            correction = np.zeros_like(state.joint_position)
         return Context(robot=self.robot, joints=self.joints, state=state, command=self.effective_command,
-                       action=self.action, previous_action=self.previous_action, phase=self.phase, gait=self.settings.gait)
+                       action=self.action, previous_action=self.previous_action, phase=self.phase, gait=self.settings.gait, correction=correction)
 
     def act(self, state: RobotState, action: FloatArray) -> FloatArray:
         """Joint position targets (N, J) [rad] of an action (N, A); ends the control period.

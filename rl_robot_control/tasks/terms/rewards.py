@@ -109,6 +109,18 @@ def joint_deviation(context: Context, *, joints: Sequence[str]) -> FloatArray:
     return np.square(observations.joint_position(context, joints=joints)).sum(axis=-1)
 
 
+def joint_limits(context: Context, *, margin: float) -> FloatArray:
+    """How far joints are beyond their limits, drawn in by a margin [rad]."""
+    robot, position = context.robot, context.state.joint_position
+    return (np.maximum(0.0, position - (robot.position_upper - margin))
+            + np.maximum(0.0, robot.position_lower + margin - position)).sum(axis=-1)
+
+
+def shield_correction(context: Context) -> FloatArray:
+    """Norm of what the shield changed of the latest targets [rad] (arXiv 2205.06750: it trains best with this cost)."""
+    return np.linalg.norm(context.correction, axis=-1)
+
+
 def reach_target(context: Context, *, frame: str, variance: float) -> FloatArray:
     """exp(−(distance between a frame and the target)² / variance [m²])."""
     return np.exp(-np.square(target_distance(context, frame=frame)) / variance)
