@@ -170,7 +170,7 @@ class _Reader:
         values = [{pair.key: pair.value for status in m.status for pair in status.values} for m in messages]
         texts = [m.status[0].message if m.status else '' for m in messages]
         return ShieldStatus(**times, values=tuple(values),
-                            mode=tuple(v.get('mode', text) for v, text in zip(values, texts)))
+                            mode=tuple(v.get('mode') or text.partition(':')[0] for v, text in zip(values, texts)))
 
 
 def _seconds(nanoseconds: list[int], origin: int) -> FloatArray:
