@@ -42,7 +42,7 @@ class MujocoBackend:
                  physics: PhysicsSettings | None = None, threads: int | None = None) -> None:
         physics = physics or PhysicsSettings()
         self.robot, self.num_robots, self.control_period = robot, num_robots, control_period
-        self._substeps = _substeps(control_period, physics.timestep)
+        self.substeps = _substeps(control_period, physics.timestep)
         self.model = build_model(robot, physics)
         free = free_joints(robot, physics)
         self._free = np.array([robot.joint_names.index(name) for name in free], dtype=np.intp)
@@ -53,7 +53,8 @@ class MujocoBackend:
         self._base_q, self._base_v = slice(1, 1 + base_q), slice(1 + self.model.nq, 1 + self.model.nq + base_v)
         self._sensors = sensor_layout(robot, len(free))
         self._contact_frames = [i for i, f in enumerate(robot.settings.frames.values()) if f.contact is not None]
-        self._allocate(min(threads or os.cpu_count() or 1, num_robots))
+        self.threads = min(threads or len(os.sched_getaffinity(0)), num_robots)
+        self._allocate(self.threads)
         self._held_base: FloatArray | None = None
         self.reset(robot.default_state(num_robots), np.arange(num_robots))
 
@@ -65,6 +66,14 @@ class MujocoBackend:
     def qpos(self) -> FloatArray:
         """MuJoCo's generalised positions (N, nq), for pictures."""
         return self._state[:, 1:1 + self.model.nq].copy()
+
+    def physics_state(self) -> FloatArray:
+        """MuJoCo's full physics state (N, S), for benchmarks."""
+        return self._state.copy()
+
+    def control(self) -> FloatArray:
+        """The latest targets of the simulated joints (N, nu) [rad]."""
+        return self._control[:, -1].copy()
 
     def reset(self, initial: InitialState, index: np.ndarray) -> RobotState:
         """See ``Backend.reset``; the clocks of these worlds start at zero."""
@@ -95,7 +104,7 @@ class MujocoBackend:
         self._control[:] = (position if self._all_free else position[:, self._free])[:, None]
         chunk = max(1, self.num_robots // 16)
         self._rollout.rollout(self._models, self._data, self._state, self._control, skip_checks=True,
-                              nstep=self._substeps, state=self._states, sensordata=self._sensor_steps,
+                              nstep=self.substeps, state=self._states, sensordata=self._sensor_steps,
                               chunk_size=chunk)
         self._state[:] = self._states[:, -1]
         self._sensor = self._sensor_steps[:, -1]
@@ -131,7 +140,7 @@ class MujocoBackend:
         self._rollout.close()
 
     def _allocate(self, threads: int) -> None:
-        n, model, steps = self.num_robots, self.model, self._substeps
+        n, model, steps = self.num_robots, self.model, self.substeps
         size = mujoco.mj_stateSize(model, _STATE)
         self._state = np.zeros((n, size))
         self._states = np.zeros((n, steps, size))

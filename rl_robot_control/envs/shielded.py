@@ -18,14 +18,14 @@ class ShieldedBackend:
     """
 
     def __init__(self, backend: Backend, shield: Shield) -> None:
-        self._backend, self.shield = backend, shield
+        self.inner, self.shield = backend, shield
         self.robot, self.num_robots, self.control_period = backend.robot, backend.num_robots, backend.control_period
         self._state: RobotState | None = None
         self.last: ShieldOutput | None = None  # what the shield made of the latest command
 
     def reset(self, initial: InitialState, index: np.ndarray) -> RobotState:
         """See ``Backend.reset``; the shield forgets these robots' past."""
-        self._state = self._backend.reset(initial, index)
+        self._state = self.inner.reset(initial, index)
         self.shield.reset(self._state, index)
         return self._state
 
@@ -34,16 +34,16 @@ class ShieldedBackend:
         if self._state is None:
             raise RuntimeError('reset() comes before step()')
         self.last = self.shield.step(self._state, command, now=float(self._state.time.max()))
-        self._state = self._backend.step(self._safe(self.last))
+        self._state = self.inner.step(self._safe(self.last))
         return self._state
 
     def push(self, velocity: FloatArray, index: np.ndarray) -> None:
         """See ``Backend.push``."""
-        self._backend.push(velocity, index)
+        self.inner.push(velocity, index)
 
     def close(self) -> None:
         """See ``Backend.close``."""
-        self._backend.close()
+        self.inner.close()
 
     def _safe(self, output: ShieldOutput) -> JointCommand:
         """The shield's command; where it has none, the default pose of a world that is about to be reset."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from rl_robot_control import rotations
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.tasks.gait import GaitSettings
 from rl_robot_control.types import FloatArray, RobotState
@@ -24,3 +26,19 @@ class Context:
     phase: FloatArray  # (N,) of the gait clock, in [0, 1)
     gait: GaitSettings
     correction: FloatArray  # (N, J) what the shield changed of the latest targets [rad]; zero where it is not known
+
+    @cached_property
+    def heading(self) -> FloatArray:
+        """The base's angle about the world's z axis (N,) [rad]; worked out once for all terms."""
+        return rotations.yaw(self.state.base_quaternion)
+
+    @cached_property
+    def velocity(self) -> FloatArray:
+        """Velocity of the base in the frame that only turns with its heading (N, 3) [m/s]."""
+        world = rotations.rotate(self.state.base_quaternion, self.state.base_linear_velocity)
+        return rotations.into_yaw_frame(self.heading, world)
+
+    @cached_property
+    def gravity(self) -> FloatArray:
+        """Direction of gravity in the base frame (N, 3) [-]."""
+        return rotations.projected_gravity(self.state.base_quaternion)

@@ -22,7 +22,7 @@ def base_angular_velocity(context: Context) -> FloatArray:
 
 def projected_gravity(context: Context) -> FloatArray:
     """Direction of gravity in the base frame [-], (N, 3)."""
-    return rotations.projected_gravity(context.state.base_quaternion)
+    return context.gravity
 
 
 def command(context: Context) -> FloatArray:
@@ -54,9 +54,7 @@ def gait_phase(context: Context) -> FloatArray:
 
 def base_velocity(context: Context) -> FloatArray:
     """Velocity of the base in the frame that only turns with its heading [m/s], (N, 3). Needs odometry."""
-    state = context.state
-    world = rotations.rotate(state.base_quaternion, state.base_linear_velocity)
-    return rotations.into_yaw_frame(rotations.yaw(state.base_quaternion), world)
+    return context.velocity
 
 
 def velocity_error(context: Context) -> FloatArray:
@@ -83,7 +81,7 @@ def frame_position(context: Context, *, frames: Sequence[str]) -> FloatArray:
     """Positions of frames relative to the base, turned by its heading [m], (N, 3·F). Needs odometry."""
     state = context.state
     relative = state.frame_position[:, context.robot.frame_indices(frames)] - state.base_position[:, None]
-    turned = rotations.into_yaw_frame(rotations.yaw(state.base_quaternion)[:, None], relative)
+    turned = rotations.into_yaw_frame(context.heading[:, None], relative)
     return turned.reshape(state.num_robots, -1)
 
 

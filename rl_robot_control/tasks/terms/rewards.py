@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rl_robot_control import rotations
 from rl_robot_control.tasks.context import Context
 from rl_robot_control.tasks.gait import lift, swinging
 from rl_robot_control.tasks.terms import observations
@@ -53,7 +52,7 @@ def foot_lift(context: Context, *, frames: Sequence[str], height: float, varianc
 
 def tilt(context: Context) -> FloatArray:
     """Squared horizontal part of gravity's direction in the base [-]."""
-    return np.square(rotations.projected_gravity(context.state.base_quaternion)[:, :2]).sum(axis=-1)
+    return np.square(context.gravity[:, :2]).sum(axis=-1)
 
 
 def height_error(context: Context) -> FloatArray:
