@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import ParameterException, ParameterUninitializedException
 from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
 
 from rl_robot_control.errors import ConfigurationError, UnknownNameError
 
@@ -40,6 +41,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     strings: bool = False  # an array of texts
     read_only: bool = True
+    required: bool = False  # an empty text is refused
 
     @property
     def kind(self) -> Any:
@@ -65,6 +67,8 @@ class Parameter:
             raise ConfigurationError(f"parameter '{self.name}' is {value!r}; {_KINDS[kind]} is needed.")
         if kind is int:
             self._bounds(value)
+        if self.required and not value:
+            raise ConfigurationError(f"parameter '{self.name}' is not set. {self.description}, e.g. -p {self.name}:=VALUE.")
         if self.choices and value not in self.choices:
             raise UnknownNameError(f"value of parameter '{self.name}'", value, self.choices)
         return value
@@ -85,10 +89,12 @@ class Parameter:
         return descriptor
 
     def ros_value(self, value: Any) -> Any:
-        """The value as rclpy wants it: an empty list alone would not say what it is a list of."""
+        """The value as rclpy wants it declared; an empty list says nothing of its type, so the type stands for it."""
         if self.kind == 'double_array':
-            return array.array('d', value)
-        return list(value) if self.kind == 'string_array' else value
+            return array.array('d', value) if value else RosParameter.Type.DOUBLE_ARRAY
+        if self.kind == 'string_array':
+            return list(value) if value else RosParameter.Type.STRING_ARRAY
+        return value
 
     def _list(self, value: Any) -> list[Any]:
         if isinstance(value, (str, bytes)) or not hasattr(value, '__len__'):
@@ -134,7 +140,7 @@ class ParameterTable:
 
     def read(self, node: Node) -> Any:
         """The settings as they are now."""
-        values = {name: row.check(node.get_parameter(name).value) for name, row in self.rows.items()}
+        values = {name: _current(node, row) for name, row in self.rows.items()}
         return self.settings_class(**{_field(name): value for name, value in values.items()})
 
     def on_change(self, node: Node, apply: Callable[[dict[str, Any]], None]) -> None:
@@ -156,18 +162,29 @@ class ParameterTable:
         node.add_on_set_parameters_callback(check)
 
 
+ROBOT = Parameter(name='robot', default='', required=True, description='Robot: name in config/robots or path of a YAML file')
+
+
 def _declare(node: Node, row: Parameter) -> Any:
+    if node.has_parameter(row.name):
+        return _current(node, row)
     # Declared once without a type to read what the user gave: rclpy would refuse '1' where '1.0' is meant, and its
     # messages do not give the bound.
-    default = row.ros_value(row.default)
     try:
-        given = node.declare_parameter(row.name, default, ParameterDescriptor(dynamic_typing=True)).value
-        value = row.check(default if given is None else given)
+        given = node.declare_parameter(row.name, None, ParameterDescriptor(dynamic_typing=True)).value
+        value = row.check(row.default if given is None else given)
         node.undeclare_parameter(row.name)
         node.declare_parameter(row.name, row.ros_value(value), row.descriptor(), ignore_override=True)
     except ParameterException as error:
         raise ConfigurationError(f"parameter '{row.name}' cannot be declared: {error}") from error
     return value
+
+
+def _current(node: Node, row: Parameter) -> Any:
+    try:
+        return row.check(node.get_parameter(row.name).value)
+    except ParameterUninitializedException:  # an empty list; see ros_value
+        return ()
 
 
 def _field(name: str) -> str:

@@ -1,0 +1,254 @@
+"""Simulation node: one robot in MuJoCo, behind the topics that a real robot has.
+
+``mode: lockstep``: the world advances by exactly one control period per command and answers with the state at its end;
+it waits as long as it takes for the next command. ``mode: realtime``: the world follows the monotonic clock, and a robot
+that gets no command for ``command_timeout`` is damped.
+
+Publishes: ``joint_states``, ``imu``, ``odom``, ``contacts/<frame>``, ``/clock``.
+Subscribes: ``<controller>/commands`` (a command of the wrong size or with NaN is refused, and so is one that says that
+it answers another state than the latest).
+Serves: ``simulation/reset`` (applies ``seed`` and ``reset.*``; its message is the new state's stamp [ns]),
+``simulation/pause``, ``simulation/release`` (lets go of the base that ``hold_until_command`` holds).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+from std_msgs.msg import Float64MultiArray
+
+from rl_robot_control.backends.mujoco import MujocoBackend
+from rl_robot_control.backends.physics import PhysicsSettings
+from rl_robot_control.errors import ConfigurationError
+from rl_robot_control.robots import RobotModel, load_robot
+from rl_robot_control.ros import interface
+from rl_robot_control.ros.conversions import ControllerCodec, MessageError
+from rl_robot_control.ros.parameters import ROBOT, Parameter, ParameterTable
+from rl_robot_control.ros.runtime import LONGEST_WAIT, run_node, spin
+from rl_robot_control.ros.state_publisher import StatePublisher
+from rl_robot_control.types import FloatArray, InitialState, JointCommand, RobotState
+
+LARGEST_BACKLOG = 0.1  # simulated time that a late loop catches up on [s]; older time is dropped
+WARNING_PERIOD = 5.0  # [s]
+
+
+def parameter_table(robot: RobotModel) -> ParameterTable:
+    """The node's parameters; the gains' defaults are the robot's."""
+    def gains(name: str, values: FloatArray, unit: str) -> Parameter:
+        return Parameter(name=name, default=tuple(values.tolist()), unit=unit, minimum=0.0, read_only=False,
+                         description=f"The drives' {name}, in the robot's joint order")
+
+    def start(name: str, meaning: str, unit: str) -> Parameter:
+        return Parameter(name=f'reset.{name}', default=(), unit=unit, read_only=False,
+                         description=f'{meaning} after a reset; empty: that of the default pose at rest')
+
+    return ParameterTable('Simulation', [
+        ROBOT,
+        Parameter(name='mode', default='realtime', choices=('lockstep', 'realtime'),
+                  description='One control period per command, or the pace of the clock'),
+        Parameter(name='timestep', default=0.005, unit='s', minimum=0.0001, maximum=0.02, description='Physics timestep'),
+        Parameter(name='collisions', default='full', choices=('full', 'feet'),
+                  description="All links collide, or only those of frames with a contact box"),
+        Parameter(name='welded_joints', default=(), strings=True,
+                  description='Joints held rigidly at the default pose; regular expressions'),
+        Parameter(name='friction', default=1.0, minimum=0.01, maximum=10.0, description='Sliding friction of the floor'),
+        Parameter(name='control_period', default=0.02, unit='s', minimum=0.001, maximum=1.0,
+                  description='Simulated time per command, in lock-step'),
+        Parameter(name='publish_period', default=0.005, unit='s', minimum=0.001, maximum=1.0,
+                  description='Time between two states, in real time'),
+        Parameter(name='command_timeout', default=0.1, unit='s', minimum=0.01, maximum=10.0, read_only=False,
+                  description='Without a command for this long the robot is damped, in real time'),
+        Parameter(name='hold_until_command', default=False,
+                  description="Hold the base after a reset until simulation/release is called, as a gantry would"),
+        gains('stiffness', robot.stiffness, 'N·m/rad'),
+        gains('damping', robot.damping, 'N·m·s/rad'),
+        Parameter(name='seed', default=0, minimum=0, read_only=False, description='Of the noise of a reset'),
+        Parameter(name='reset.noise', default=0.0, unit='rad', minimum=0.0, maximum=1.0, read_only=False,
+                  description='Half width of the uniform noise on the joint positions after a reset'),
+        start('joint_position', 'Joint positions', 'rad'), start('joint_velocity', 'Joint velocities', 'rad/s'),
+        start('base_position', 'Position of the base in the world', 'm'),
+        start('base_quaternion', 'Orientation of the base, x y z w', '-'),
+        start('base_linear_velocity', 'Velocity of the base in its own frame', 'm/s'),
+        start('base_angular_velocity', 'Angular velocity of the base in its own frame', 'rad/s'),
+        Parameter(name='push_velocity', default=(), unit='m/s, rad/s', read_only=False,
+                  description="Setting it adds these 6 numbers to the base's velocity in the world, at once"),
+    ])
+
+
+def initial_state(robot: RobotModel, settings: Any) -> InitialState:
+    """Where a reset puts the robot: the ``reset.*`` parameters, the default pose where they are empty, and the noise."""
+    default = robot.default_state(1)
+    values = {}
+    for name in InitialState.__dataclass_fields__:
+        given = getattr(settings, f'reset_{name}')
+        values[name] = np.array([given]) if given else getattr(default, name).copy()
+    if settings.reset_noise:
+        noise = np.random.default_rng(settings.seed).uniform(-1.0, 1.0, (1, robot.num_joints)) * settings.reset_noise
+        values['joint_position'] = np.clip(values['joint_position'] + noise, robot.position_lower, robot.position_upper)
+    return InitialState(**values)
+
+
+class SimulationNode(Node):
+    """See the module's description."""
+
+    def __init__(self) -> None:
+        super().__init__('simulation')
+        self.robot = robot = load_robot(ParameterTable('Robot', [ROBOT]).declare(self).robot)
+        self.table = parameter_table(robot)
+        self.settings = settings = self.table.declare(self)
+        self.lockstep = settings.mode == 'lockstep'
+        self._check(vars(settings))
+        physics = PhysicsSettings(timestep=settings.timestep, collisions=settings.collisions, friction=settings.friction,
+                                  welded_joints=list(settings.welded_joints))
+        self.period = settings.control_period if self.lockstep else settings.publish_period
+        self.world = MujocoBackend(robot, 1, self.period, physics, threads=1)
+        self._period = round(self.period * 1e9)
+        self.stamp = 0  # of the latest state [ns]; it never goes back, and 0 is the stamp that nobody sets
+        self.paused, self._paused_at, self.overruns, self.refused = False, 0.0, 0, 0
+        self._codec, self._publisher = ControllerCodec(robot), StatePublisher(self, robot)
+        self._target: FloatArray | None = None  # (J,) [rad]
+        self._received = 0.0  # when, by the monotonic clock [s]
+        self._reset()
+        topic = interface.controller_commands(robot.settings.topics.controller)
+        topic.subscription(self, self._on_command)
+        interface.SIMULATION_RESET.server(self, self._on_reset)
+        interface.SIMULATION_PAUSE.server(self, self._on_pause)
+        interface.SIMULATION_RELEASE.server(self, self._on_release)
+        self.table.on_change(self, self._on_change)
+
+    def _on_command(self, message: Float64MultiArray) -> None:
+        try:
+            position, answers = self._codec.decode(message)
+        except MessageError as error:
+            return self._refuse(str(error))
+        if answers is not None and answers != self.stamp:
+            return self._refuse(f'the command answers the state of {answers} ns; the latest is of {self.stamp} ns.')
+        self._target, self._received = position, time.monotonic()
+        if self.lockstep and not self.paused:
+            self._step(position)
+        return None
+
+    def _refuse(self, why: str) -> None:
+        self.refused += 1
+        self.get_logger().warning(f'command refused: {why}', throttle_duration_sec=WARNING_PERIOD)
+
+    def _step(self, position: FloatArray) -> None:
+        self._show(self.world.step(JointCommand(stamp=np.array([self.stamp * 1e-9]), position=position[None])))
+
+    def _show(self, state: RobotState) -> None:
+        self.state = state
+        self.stamp += self._period
+        self._publisher.publish(state, self.stamp)
+
+    def _reset(self) -> None:
+        self.settings = self.table.read(self)
+        self._target = None
+        self.world.hold_base(False)
+        state = self.world.reset(initial_state(self.robot, self.settings), np.array([0]))
+        self.world.hold_base(self.settings.hold_until_command)
+        self._set_gains(damped=not self.lockstep)
+        self._show(state)
+
+    def _set_gains(self, damped: bool) -> None:
+        self.damped = damped
+        if damped:
+            self.world.damp()
+        else:
+            self.world.set_gains(np.array(self.settings.stiffness), np.array(self.settings.damping))
+
+    def advance(self) -> None:
+        """One period of real time."""
+        silent = self._target is None or time.monotonic() - self._received > self.settings.command_timeout
+        if silent != self.damped:
+            self._set_gains(damped=silent)
+            if silent:
+                self.get_logger().warning(f'no command for {self.settings.command_timeout} s: damping the robot.')
+        self._step(self.robot.default_position if self._target is None else self._target)
+
+    def _on_reset(self, _: Any, response: Any) -> Any:
+        self._reset()
+        response.success, response.message = True, str(self.stamp)
+        return response
+
+    def _on_pause(self, request: Any, response: Any) -> Any:
+        waiting = self.lockstep and self.paused and not request.data and self._received > self._paused_at
+        self.paused, self._paused_at = request.data, time.monotonic()
+        response.success, response.message = True, 'paused' if self.paused else 'running'
+        if waiting and self._target is not None:  # a command came in the meantime, and its sender waits for the answer
+            self._step(self._target)
+        return response
+
+    def _on_release(self, _: Any, response: Any) -> Any:
+        self.world.hold_base(False)
+        response.success = True
+        return response
+
+    def _on_change(self, changes: dict[str, Any]) -> None:
+        self._check({name.replace('.', '_'): value for name, value in changes.items()})
+        push = changes.get('push_velocity')
+        if push:
+            self.world.push(np.array([push]), np.array([0]))
+        live = {name: value for name, value in changes.items() if name in ('stiffness', 'damping', 'command_timeout')}
+        if live:
+            self.settings = self.settings.__class__(**{**vars(self.settings), **live})
+            if not self.damped:
+                self._set_gains(damped=False)
+
+    def _check(self, values: dict[str, Any]) -> None:
+        """Check lengths, which the table cannot know.
+
+        Raises:
+            ConfigurationError: A list has the wrong length, or a quaternion is none.
+        """
+        joints = self.robot.num_joints
+        lengths = {'stiffness': (joints,), 'damping': (joints,), 'push_velocity': (0, 6),
+                   'reset_joint_position': (0, joints), 'reset_joint_velocity': (0, joints), 'reset_base_position': (0, 3),
+                   'reset_base_quaternion': (0, 4), 'reset_base_linear_velocity': (0, 3),
+                   'reset_base_angular_velocity': (0, 3)}
+        for name, allowed in lengths.items():
+            if name in values and len(values[name]) not in allowed:
+                raise ConfigurationError(f"parameter '{name.replace('reset_', 'reset.')}' holds {len(values[name])} numbers; "
+                                         f"{' or '.join(map(str, allowed))} are needed.")
+        quaternion = values.get('reset_base_quaternion')
+        if quaternion and abs(np.linalg.norm(quaternion) - 1.0) > 1e-3:
+            raise ConfigurationError(f"parameter 'reset.base_quaternion' is {quaternion}, of length "
+                                     f'{np.linalg.norm(quaternion):.4g}; a rotation has length 1.')
+
+
+def run_realtime(node: SimulationNode, executor: Any) -> None:
+    """Advance by one period whenever the monotonic clock says so, and serve commands in between."""
+    due = time.monotonic()
+    while node.context.ok():
+        rest = due - time.monotonic()
+        if rest > 0:
+            executor.spin_once(timeout_sec=min(rest, LONGEST_WAIT))
+            continue
+        executor.spin_once(timeout_sec=0.0)  # a late loop must still hear its commands
+        if not node.paused:
+            node.advance()
+        due += node.period
+        late = time.monotonic() - due
+        if late > node.period:
+            node.overruns += 1
+            node.get_logger().warning(f'the simulation is {late:.3f} s late ({node.overruns} late periods so far).',
+                                      throttle_duration_sec=WARNING_PERIOD)
+        if late > LARGEST_BACKLOG:
+            due = time.monotonic()
+
+
+def run(node: SimulationNode, executor: Any) -> None:
+    """The loop of the node's mode."""
+    (spin if node.lockstep else run_realtime)(node, executor)
+
+
+def main() -> None:
+    """Run the node."""
+    sys.exit(run_node(SimulationNode, run))
+
+
+if __name__ == '__main__':
+    main()
