@@ -1,0 +1,177 @@
+"""Checks of an installation, and the limits in force for a robot."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rl_robot_control.errors import RobotControlError
+
+PACKAGES = ('numpy', 'mujoco', 'gymnasium', 'torch', 'onnx', 'onnxscript', 'onnxruntime', 'pydantic', 'PyYAML', 'typer',
+            'rich', 'mcap', 'matplotlib', 'pillow', 'tensorboard', 'example-robot-data')
+DRAW = 'import mujoco; c = mujoco.GLContext(64, 64); c.make_current(); c.free()'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """The result of one check."""
+
+    name: str
+    good: bool | None  # None: something optional is missing
+    detail: str
+    advice: str = ''
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table for people."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+def check_python() -> list[Finding]:
+    """The interpreter and its processors."""
+    good = sys.version_info >= (3, 10)
+    return [Finding(name='Python', good=good, detail=f'{platform.python_version()} at {sys.executable}',
+                    advice='' if good else 'Python 3.10 or newer is needed.'),
+            Finding(name='processors', good=True, detail=f'{_processors()} for this process')]
+
+
+def check_packages() -> list[Finding]:
+    """The Python packages and their versions."""
+    findings = []
+    for name in PACKAGES:
+        try:
+            findings.append(Finding(name=name, good=True, detail=importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            findings.append(Finding(name=name, good=False, detail='not installed', advice=f'pip install {name}'))
+    return findings
+
+
+def check_torch() -> list[Finding]:
+    """PyTorch's threads and GPU."""
+    if importlib.util.find_spec('torch') is None:
+        return []
+    import torch
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU only'
+    return [Finding(name='torch device', good=True, detail=f'{device}, {torch.get_num_threads()} threads')]
+
+
+def check_ros() -> list[Finding]:
+    """The ROS 2 client library, where it comes from, and whether a message travels over DDS."""
+    from rl_robot_control.ros.processes import require_rclpy
+    try:
+        require_rclpy()
+    except RobotControlError as error:
+        return [Finding(name='ROS 2', good=None, detail='rclpy not found', advice=str(error))]
+    origin = importlib.util.find_spec('rclpy').origin
+    wheel = 'from pip' if _is_installed('ros-rclpy') else "the system's"
+    findings = [Finding(name='ROS 2', good=True, detail=f'rclpy {wheel}, {os.path.dirname(str(origin))}')]
+    missing = [name for name in ('launch', 'launch_ros') if importlib.util.find_spec(name) is None]
+    if missing:
+        findings.append(Finding(name='ROS 2 launch', good=None, detail='not found: ' + ', '.join(missing),
+                                advice='Only the launch files need it; it comes with a ROS 2 installation.'))
+    return [*findings, _loopback()]
+
+
+def check_graphics() -> list[Finding]:
+    """Whether MuJoCo can draw without a window."""
+    if importlib.util.find_spec('mujoco') is None:
+        return []
+    from rl_robot_control.report.video import DRIVERS, INSTALL
+    for driver in DRIVERS:
+        if _draws(driver):
+            return [Finding(name='pictures', good=True, detail=f'MUJOCO_GL={driver}')]
+    return [Finding(name='pictures', good=None, detail='no off-screen OpenGL; reports come without pictures of the robot',
+                    advice=INSTALL)]
+
+
+def check_robots() -> list[Finding]:
+    """Whether the robots' descriptions load."""
+    from rl_robot_control.robots import list_robots, load_robot
+    findings = []
+    for name in list_robots():
+        try:
+            robot = load_robot(name)
+            findings.append(Finding(name=name, good=True, detail=f'{robot.num_joints} joints, {robot.urdf_path}'))
+        except RobotControlError as error:
+            findings.append(Finding(name=name, good=False, detail='does not load', advice=str(error)))
+    return findings
+
+
+CHECKS: tuple[Callable[[], list[Finding]], ...] = (
+    check_python, check_packages, check_torch, check_ros, check_graphics, check_robots)
+
+
+def limits_table(robot: str) -> Table:
+    """The shield's limits per joint, and the origin of each column.
+
+    Args:
+        robot: Name or file.
+
+    Raises:
+        RobotControlError: The robot is unknown or wrong.
+    """
+    from rl_robot_control.robots import load_robot
+    from rl_robot_control.shield.limits import ShieldLimits
+    model = load_robot(robot)
+    limits = ShieldLimits.from_robot(model)
+    fields = {'position_lower': 'lower [rad]', 'position_upper': 'upper [rad]', 'velocity': 'velocity [rad/s]',
+              'acceleration': 'acceleration [rad/s²]', 'effort': 'effort [N·m]', 'stiffness': 'stiffness [N·m/rad]',
+              'damping': 'damping [N·m·s/rad]', 'default_position': 'default [rad]'}
+    columns = [getattr(limits, name) for name in fields]
+    rows = [(joint, *(float(column[i]) for column in columns)) for i, joint in enumerate(model.joint_names)]
+    scalars = ('tilt', 'tilt_duration', 'command_timeout', 'command_damping_timeout', 'state_timeout', 'max_rejected',
+               'rest_velocity')
+    notes = [f'{title}: {limits.sources.get(name, "robot YAML")}' for name, title in fields.items()]
+    notes += [f'{name}: {getattr(limits, name)} ({limits.sources.get(name, "default")})' for name in scalars]
+    return Table(title=f'limits of {model.name}', columns=('joint', *fields.values()), rows=rows, notes=tuple(notes))
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+        return True
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def _loopback() -> Finding:
+    from rl_robot_control.ros.loopback import round_trip
+    try:
+        seconds = round_trip()
+    except RobotControlError as error:
+        return Finding(name='DDS', good=False, detail='no message came through', advice=str(error))
+    return Finding(name='DDS', good=True, detail=f'{os.environ.get("RMW_IMPLEMENTATION", "default middleware")}, a message '
+                                                 f'came through in {1e3 * seconds:.1f} ms')
+
+
+def _draws(driver: str) -> bool:
+    """Whether a child process can make a context: a broken driver may end the process that tries."""
+    try:
+        return subprocess.run([sys.executable, '-c', DRAW], env={**os.environ, 'MUJOCO_GL': driver}, timeout=30,
+                              stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
