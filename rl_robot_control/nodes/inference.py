@@ -21,6 +21,7 @@ then looks at little and takes microseconds.
 from __future__ import annotations
 
 import gc
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -44,6 +45,7 @@ from rl_robot_control.ros.inference_core import CoreSettings, InferenceCore, Pha
 from rl_robot_control.ros.loop_timing import LoopTiming, TimingSummary
 from rl_robot_control.ros.parameters import Parameter, ParameterTable
 from rl_robot_control.ros.robot_listener import RobotListener
+from rl_robot_control.ros.runtime import run_node
 from rl_robot_control.ros.velocity_command import VelocityCommand
 
 PARAMETERS = ParameterTable('Inference', [
@@ -242,6 +244,8 @@ class InferenceNode(LifecycleNode):
         status.values = [KeyValue(key='phase', value=phase.value)]
         if self.core:
             status.hardware_id = self._policy_name
+            heard = self._listener.age() < self.settings.state_timeout
+            status.values.append(KeyValue(key='robot heard', value='yes' if heard else 'no'))
             status.values += _values(self._timing.summary(), self._velocity, self.core.repeated, time.monotonic())
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
@@ -256,3 +260,12 @@ def _values(timing: TimingSummary, velocity: VelocityCommand, repeated: int, now
               'velocity command': ' '.join(f'{v:g}' for v in velocity.at(now)[0]),
               'velocity commands refused': str(velocity.refused), 'velocity commands clamped': str(velocity.clamped)}
     return [KeyValue(key=key, value=value) for key, value in values.items()]
+
+
+def main() -> None:
+    """Run the node."""
+    sys.exit(run_node(InferenceNode))
+
+
+if __name__ == '__main__':
+    main()

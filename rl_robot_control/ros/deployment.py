@@ -1,0 +1,187 @@
+"""Brings up a robot's processes: a policy in real time behind the shield, or the lock-step loop for learning.
+
+``deploy`` starts the simulation, the shield, the inference node and a recorder as processes of their own, lets the
+policy follow a schedule of velocity commands, and stops everything again, however it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rl_robot_control.backends.physics import PhysicsSettings
+from rl_robot_control.config import to_plain
+from rl_robot_control.errors import PolicyError
+from rl_robot_control.policies.gate import CheckedModel, read_policy
+from rl_robot_control.robots import load_robot
+from rl_robot_control.ros import interface
+from rl_robot_control.ros.command_profile import CommandProfile, Segment
+from rl_robot_control.ros.processes import NodeGroup
+from rl_robot_control.ros.robot_operator import Operator
+
+if TYPE_CHECKING:
+    from rl_robot_control.ros.backend import RosBackend
+
+START_TIMEOUT = 60.0  # for a node to appear: a loaded machine loads a robot's meshes slowly [s]
+RAMP_TIMEOUT = 30.0  # [s]
+Progress = Callable[[str, float], None]  # what happens, and how much of the schedule is done, in [0, 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentResult:
+    """What a deployment left behind."""
+
+    robot: str
+    recording: Path | None  # MCAP file
+    log_directory: Path
+    duration: float  # of the schedule that was driven [s]
+    interruption: str = ''  # why it ended early; empty: it did not
+    inference: dict[str, str] = field(default_factory=dict)  # the inference node's last diagnostics
+    shield: dict[str, str] = field(default_factory=dict)  # the shield's last status
+
+
+def deploy(policy: Path, *, profile: CommandProfile, out: Path, robot: str | None = None, record: bool = True,
+           progress: Progress = lambda what, share: None) -> DeploymentResult:
+    """Let a policy drive the simulated robot in real time, behind the shield, each in a process of its own.
+
+    Args:
+        policy: Exported policy file.
+        profile: Velocity commands to follow.
+        out: Folder for ``recording.mcap`` and ``logs/``.
+        robot: Robot by name or file; None: the policy's.
+        record: Whether to record the topics.
+        progress: Called about 20 times a second.
+
+    Raises:
+        PolicyError: The file does not pass the gate, or the inference node refuses it.
+        BackendError: A process ended or did not answer; the message holds the end of its log.
+    """
+    checked = read_policy(policy)
+    name = robot or checked.manifest.robot
+    recording = Path(out) / 'recording.mcap' if record else None
+    with NodeGroup(Path(out) / 'logs') as group, Operator(group.domain.id, watch=group.check) as operator:
+        progress('starting the processes', 0.0)
+        _start_real_time(group, checked, name, recording)
+        progress('loading the policy', 0.0)
+        request(group, operator, 'configure')
+        _wait_until_connected(operator, record)
+        progress('ramping to the start pose', 0.0)
+        request(group, operator, 'activate')
+        operator.wait_until(lambda: operator.value('inference', 'phase') == 'running', 'the policy runs', RAMP_TIMEOUT)
+        operator.trigger(interface.SIMULATION_RELEASE)
+        duration, interruption = _drive(operator, profile, progress)
+        progress('stopping the processes', 1.0)
+        result = DeploymentResult(robot=name, recording=recording, log_directory=group.log_directory, duration=duration,
+                                  interruption=interruption, inference=operator.values('inference'),
+                                  shield=_counters(operator))
+        if record:
+            group.stop('recorder')  # first of all: what the robot does while everything stops is not the policy's
+        if not interruption:
+            operator.change_state('inference', 'deactivate')
+    return result
+
+
+@contextmanager
+def bring_up_lockstep(robot: str, *, control_period: float, physics: PhysicsSettings | None = None,
+                      log_directory: Path | None = None, held: bool = False) -> Iterator[RosBackend]:
+    """Start the simulation and the shield in lock-step, each in a process of its own.
+
+    Args:
+        robot: Robot by name or file.
+        control_period: Time between two commands [s].
+        physics: How the robot is simulated; None: in full.
+        log_directory: Folder for the processes' logs; None: a temporary one.
+        held: Whether the simulation holds the base where it is reset to.
+
+    Yields:
+        The backend over topics; it is closed with the block, as are the processes.
+
+    Raises:
+        BackendError: A process ended or did not answer.
+    """
+    from rl_robot_control.ros.backend import RosBackend  # it needs the physics engine, a deployment does not
+    model = load_robot(robot)
+    with NodeGroup(log_directory) as group:
+        group.start('simulation', {'robot': robot, 'mode': 'lockstep', 'control_period': control_period,
+                                   'hold_until_command': held, **physics_parameters(physics or PhysicsSettings())})
+        group.start('shield', {'robot': robot, 'mode': 'lockstep', 'control_period': control_period})
+        backend = RosBackend(model, control_period, domain_id=group.domain.id, watch=group.check)
+        try:
+            yield backend
+        finally:
+            backend.close()
+
+
+def physics_parameters(physics: PhysicsSettings) -> dict[str, Any]:
+    """The simulation node's parameters of the same names."""
+    values = to_plain(physics)
+    return {key: value for key, value in values.items() if value != []}  # ROS cannot tell what an empty list is a list of
+
+
+def request(group: NodeGroup, operator: Operator, transition: str) -> None:
+    """Ask the inference node for a transition.
+
+    Raises:
+        PolicyError: It refuses; the message holds what it logged.
+    """
+    if not operator.change_state('inference', transition, START_TIMEOUT):
+        node = group.nodes['inference']
+        raise PolicyError(f'the inference node refuses to {transition}; its log {node.log} ends with:\n{node.last_words(4)}')
+
+
+def _start_real_time(group: NodeGroup, checked: CheckedModel, robot: str, recording: Path | None) -> None:
+    period = checked.manifest.control_period
+    if recording is not None:
+        group.start('recorder', {'robot': robot, 'out': str(recording)}, module='rl_robot_control.ros.recorder')
+    group.start('simulation', {'robot': robot, 'mode': 'realtime', 'timestep': 0.005, 'collisions': 'full',
+                               'hold_until_command': True})
+    group.start('shield', {'robot': robot, 'mode': 'realtime', 'control_period': period})
+    group.start('inference', {'robot': robot, 'policy': str(checked.path.resolve())})
+
+
+def _wait_until_connected(operator: Operator, record: bool) -> None:
+    """Wait until everyone hears everyone, so that neither the start of the motion nor of the recording is lost."""
+    def recording() -> bool:
+        listeners = operator.node.get_subscriptions_info_by_topic(interface.POLICY_COMMAND.name)
+        return any(listener.node_name == 'recorder' for listener in listeners)
+
+    if record:
+        operator.wait_until(recording, 'the recorder listens', START_TIMEOUT)
+    operator.wait_until(lambda: operator.value('shield', 'mode') not in ('', 'STARTING'), 'the shield knows the state',
+                        START_TIMEOUT)
+    operator.wait_until(lambda: operator.value('inference', 'robot heard') == 'yes', 'the inference node hears the robot',
+                        START_TIMEOUT)
+
+
+def _drive(operator: Operator, profile: CommandProfile, progress: Progress) -> tuple[float, str]:
+    """Follow the schedule; the time driven [s], and why it ended early."""
+    fault = ''
+
+    def tick(elapsed: float, segment: Segment) -> bool:
+        nonlocal fault
+        progress(_describe(segment), elapsed / profile.duration)
+        fault = _fault(operator)
+        return not fault
+
+    return operator.drive(profile, tick), fault
+
+
+def _fault(operator: Operator) -> str:
+    """Why it makes no sense to drive on, or empty."""
+    for name, key, final in (('shield', 'mode', 'LATCHED'), ('inference', 'phase', 'stopped')):
+        if operator.value(name, key) == final:
+            return f'{name}: {operator.status(name).message}'
+    return ''
+
+
+def _counters(operator: Operator) -> dict[str, str]:
+    values = operator.values('shield')
+    return {key: value for key, value in values.items() if not key.startswith('correction')}  # of one instant only
+
+
+def _describe(segment: Segment) -> str:
+    vx, vy, wz = segment.velocity
+    return f'{segment.name or "driving"}: {vx:g} m/s ahead, {vy:g} m/s to the left, {wz:g} rad/s'

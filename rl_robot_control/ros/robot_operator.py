@@ -1,0 +1,162 @@
+"""What a person at a terminal does to a running robot: change lifecycle states, call services, give velocities."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import Twist
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+from rl_robot_control.errors import BackendError, BackendTimeoutError
+from rl_robot_control.ros import interface
+from rl_robot_control.ros.command_profile import CommandProfile, Segment
+
+COMMAND_RATE = 20.0  # of cmd_vel [Hz]
+TRANSITIONS = {'configure': Transition.TRANSITION_CONFIGURE, 'activate': Transition.TRANSITION_ACTIVATE,
+               'deactivate': Transition.TRANSITION_DEACTIVATE, 'cleanup': Transition.TRANSITION_CLEANUP}
+
+
+class Operator:
+    """One participant beside the robot's nodes; a context manager. It works only within its own calls: no threads.
+
+    Args:
+        domain_id: Of the robot's nodes.
+        namespace: Of the robot's nodes, or empty.
+        watch: Called every few milliseconds while waiting; raises to end the wait (a node has died).
+    """
+
+    def __init__(self, domain_id: int, namespace: str = '', watch: Callable[[], None] = lambda: None) -> None:
+        self._watch = watch
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, domain_id=domain_id, signal_handler_options=SignalHandlerOptions.NO)
+        self.node = rclpy.create_node('operator', context=self._context, namespace=namespace or None,
+                                      start_parameter_services=False, enable_rosout=False, use_global_arguments=False)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._velocity = interface.CMD_VEL.publisher(self.node)
+        self._status: dict[str, DiagnosticStatus] = {}
+        interface.DIAGNOSTICS.subscription(self.node, self._on_status)
+        interface.SHIELD_STATUS.subscription(self.node, self._on_status)
+
+    def __enter__(self) -> Operator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def status(self, name: str) -> DiagnosticStatus | None:
+        """The latest diagnostic status whose name ends with ``name``, or None."""
+        return next((status for key, status in self._status.items() if key.endswith(name)), None)
+
+    def value(self, name: str, key: str) -> str:
+        """One value of a diagnostic status, empty where there is none."""
+        return self.values(name).get(key, '')
+
+    def values(self, name: str) -> dict[str, str]:
+        """All values of a diagnostic status; none where there is none."""
+        status = self.status(name)
+        return {pair.key: pair.value for pair in status.values} if status else {}
+
+    def change_state(self, node: str, transition: str, timeout: float = 30.0) -> bool:
+        """Ask a lifecycle node for a transition.
+
+        Args:
+            node: The node's name.
+            transition: configure, activate, deactivate or cleanup.
+            timeout: [s]
+
+        Returns:
+            Whether the node made it.
+        """
+        request = ChangeState.Request(transition=Transition(id=TRANSITIONS[transition]))
+        return self.call(ChangeState, f'{node}/change_state', request, timeout).success
+
+    def lifecycle_state(self, node: str, timeout: float = 10.0) -> str:
+        """Label of a lifecycle node's state: unconfigured, inactive, active or finalized."""
+        return self.call(GetState, f'{node}/get_state', GetState.Request(), timeout).current_state.label
+
+    def trigger(self, service: interface.Service, timeout: float = 10.0) -> None:
+        """Call a ``Trigger`` service.
+
+        Raises:
+            BackendError: It answers that it did not succeed.
+        """
+        answer = self.call(service.type, service.name, service.type.Request(), timeout)
+        if not answer.success:
+            raise BackendError(f"service '{service.name}' refused: {answer.message}")
+
+    def call(self, kind: type, name: str, request: Any, timeout: float) -> Any:
+        """Call any service.
+
+        Raises:
+            BackendTimeoutError: No answer.
+        """
+        client = self.node.create_client(kind, name)
+        try:
+            self.wait_until(client.service_is_ready, f"service '{name}' is offered", timeout)
+            future = client.call_async(request)
+            self.wait_until(future.done, f"service '{name}' answers", timeout)
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    def wait_until(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
+        """Listen until a condition holds.
+
+        Raises:
+            BackendTimeoutError: The time is over.
+        """
+        deadline = time.monotonic() + timeout
+        while not condition():
+            self._watch()
+            if time.monotonic() > deadline:
+                raise BackendTimeoutError(f'{what}: not so after {timeout:g} s.')
+            self._executor.spin_once(timeout_sec=0.02)
+
+    def command(self, velocity: tuple[float, float, float]) -> None:
+        """Publish one velocity command vx, vy [m/s], wz [rad/s]."""
+        message = Twist()
+        message.linear.x, message.linear.y, message.angular.z = map(float, velocity)
+        self._velocity.publish(message)
+
+    def drive(self, profile: CommandProfile, on_tick: Callable[[float, Segment], bool] = lambda elapsed, segment: True
+              ) -> float:
+        """Publish a schedule of velocity commands in real time.
+
+        Args:
+            profile: The schedule.
+            on_tick: Called after each command with the elapsed time [s]; False ends the drive.
+
+        Returns:
+            The time that it took [s].
+        """
+        begin = time.monotonic()
+        while (segment := profile.segment_at(elapsed := time.monotonic() - begin)) is not None:
+            self.command(segment.velocity)
+            self._watch()
+            if not on_tick(elapsed, segment):
+                break
+            self._listen_until(begin + (int(elapsed * COMMAND_RATE) + 1) / COMMAND_RATE)
+        return min(elapsed, profile.duration)
+
+    def _listen_until(self, deadline: float) -> None:
+        while (rest := deadline - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=rest)
+
+    def close(self) -> None:
+        """Leave; a second call does nothing."""
+        if self._context.ok():
+            self._executor.shutdown()
+            self.node.destroy_node()
+            self._context.try_shutdown()
+
+    def _on_status(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            self._status[status.name] = status
