@@ -167,7 +167,8 @@ class ShieldNode(Node):
         self._cycle_time = time.monotonic()
         self.output = output = self.shield.step(state, command, now=now, state_age=state_age)
         if output.valid[0]:
-            self._commands.publish(self._controller.encode(output.command.position[0], answers))
+            checked = None if state is None else round(state.time[0] * 1e9)
+            self._commands.publish(self._controller.encode(output.command.position[0], answers, checked))
         if output.mode[0] != self._mode:
             self._mode = ShieldMode(output.mode[0])
             self.get_logger().info(f'{self._mode.name}: {output.reasons[0]}')

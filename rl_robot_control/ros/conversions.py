@@ -23,6 +23,7 @@ from rl_robot_control.robots import RobotModel
 from rl_robot_control.types import FloatArray, JointCommand, RobotState
 
 STAMP_LABEL = 'answers '  # of a Float64MultiArray's dimension: which state [ns] the command answers
+CHECKED_LABEL = 'checked against '  # likewise: which state [ns] the shield held when it let the command pass
 
 
 class MessageError(RobotControlError):
@@ -236,7 +237,7 @@ class ControllerCodec:
     """``<controller>/commands``: targets in the robot's joint order, as ros2_control's forward controllers take them.
 
     The type has no header. In lock-step the label of its one dimension says which state it answers; controllers ignore
-    the label.
+    the label. In real time it says which state the shield held, for whoever checks a recording.
     """
 
     def __init__(self, robot: RobotModel) -> None:
@@ -244,16 +245,17 @@ class ControllerCodec:
         self._message = Float64MultiArray()
         self._dimension = MultiArrayDimension(size=self._count, stride=self._count)
 
-    def encode(self, position: FloatArray, answers: int | None = None) -> Float64MultiArray:
+    def encode(self, position: FloatArray, answers: int | None = None, checked: int | None = None) -> Float64MultiArray:
         """The message (reused) for targets (J,) [rad].
 
         Args:
             position: The targets.
             answers: Stamp [ns] of the state that they answer; None in real time.
+            checked: Stamp [ns] of the state against which they were checked, where that is not the same.
         """
         self._message.data = doubles(position)
-        if answers is not None:
-            self._dimension.label = f'{STAMP_LABEL}{answers}'
+        if answers is not None or checked is not None:
+            self._dimension.label = f'{CHECKED_LABEL}{checked}' if answers is None else f'{STAMP_LABEL}{answers}'
             self._message.layout.dim = [self._dimension]
         return self._message
 

@@ -25,7 +25,7 @@ from rl_robot_control.report.recording import (
 )
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.ros import interface
-from rl_robot_control.ros.conversions import STAMP_LABEL, to_nanoseconds
+from rl_robot_control.ros.conversions import CHECKED_LABEL, STAMP_LABEL, to_nanoseconds
 from rl_robot_control.ros.interface import Topic
 from rl_robot_control.types import FloatArray
 
@@ -182,10 +182,13 @@ def _stamps(messages: list[Any]) -> FloatArray:
 
 
 def _answered(message: Any) -> float:
-    """Which state a controller command answers [s], where the shield says so; else NaN."""
+    """The state that a controller command answers or was checked against [s], where the shield says so; else NaN."""
     label = message.layout.dim[0].label if message.layout.dim else ''
-    digits = label.removeprefix(STAMP_LABEL)
-    return int(digits) * 1e-9 if label.startswith(STAMP_LABEL) and digits.isdecimal() else float('nan')
+    for prefix in (STAMP_LABEL, CHECKED_LABEL):
+        digits = label.removeprefix(prefix)
+        if label.startswith(prefix) and digits.isdecimal():
+            return int(digits) * 1e-9
+    return float('nan')
 
 
 def _rows(messages: list[Any], names: str) -> FloatArray:
