@@ -66,7 +66,7 @@ class JointOrder:
     def __init__(self, names: Sequence[str], others_allowed: bool) -> None:
         self.names = list(names)
         self._others_allowed = others_allowed
-        self._seen: list[str] = []
+        self._seen: list[str] | None = None  # names for which the index holds
         self._index: np.ndarray | None = None
 
     def index(self, names: Sequence[str]) -> np.ndarray | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Callable
@@ -55,6 +56,8 @@ def run_node(factory: Callable[[], Node], loop: Callable[[Any, Any], None] = spi
         node = factory()
         executor = make_executor()
         executor.add_node(node)
+        gc.collect()
+        gc.freeze()  # what exists now stays: a collection in the loop need not look at it
         loop(node, executor)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

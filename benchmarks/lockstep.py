@@ -1,0 +1,186 @@
+"""Steps per second of the lock-step loop beside a bare ring of three processes.
+
+The loop: this process → shield node → simulation node → this process, with a Unitree G1. The ring: three rclpy
+processes pass the same messages around with the same executor and compute nothing. The time of the physics, measured in
+memory, is taken out of the loop before the two are compared::
+
+    python -m benchmarks.lockstep --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.signals import SignalHandlerOptions
+
+from rl_robot_control.backends.mujoco import MujocoBackend
+from rl_robot_control.robots import RobotModel, load_robot
+from rl_robot_control.ros import interface
+from rl_robot_control.ros.backend import RosBackend
+from rl_robot_control.ros.conversions import CommandCodec, ControllerCodec, StateEncoder, to_time
+from rl_robot_control.ros.lockstep import Instant
+from rl_robot_control.ros.processes import NodeGroup
+from rl_robot_control.ros.runtime import make_executor, run_node
+from rl_robot_control.types import JointCommand
+
+ROBOT = 'unitree_g1'
+WARM_UP = 100  # steps
+
+
+class RingNode(rclpy.node.Node):
+    """One of the ring's two helpers: the bare simulation or the bare shield."""
+
+    def __init__(self) -> None:
+        super().__init__('ring')
+        role = self.declare_parameter('role', '').value
+        robot = load_robot(ROBOT)
+        self.stamp = 1
+        commands = interface.controller_commands(robot.settings.topics.controller)
+        if role == 'simulation':
+            self.state = StateEncoder(robot)
+            self.state.encode(MujocoBackend(robot).reset(robot.default_state(1), np.array([0])), to_time(1))
+            self.topics = _state_publishers(self, self.state)
+            commands.subscription(self, self._on_controller_command)
+        else:
+            self.message = ControllerCodec(robot).encode(robot.default_position, 1)
+            self.publisher = commands.publisher(self)
+            interface.JOINT_STATES.subscription(self, lambda _: None)
+            interface.IMU.subscription(self, lambda _: None)
+            interface.POLICY_COMMAND.subscription(self, lambda _: self.publisher.publish(self.message))
+
+    def _on_controller_command(self, _: Any) -> None:
+        self.stamp += 1
+        stamp = to_time(self.stamp)
+        for publisher, message in self.topics:
+            message.header.stamp = stamp
+            publisher.publish(message)
+
+
+class Ring:
+    """The third of the ring: sends a command and waits for the whole state."""
+
+    def __init__(self, robot: RobotModel, domain_id: int) -> None:
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, domain_id=domain_id, signal_handler_options=SignalHandlerOptions.NO)
+        self._node = rclpy.create_node('environment', context=self._context, use_global_arguments=False)
+        topics = _state_topics(robot)
+        self._sensors = Instant(topic.name for topic in topics)
+        self._subscriptions = [topic.subscription(self._node, self._sensors.receiver(topic.name)) for topic in topics]
+        echo = interface.controller_commands(robot.settings.topics.controller)
+        self._subscriptions.append(echo.subscription(self._node, lambda _: None))
+        self._publisher = interface.POLICY_COMMAND.publisher(self._node)
+        self._message = CommandCodec(robot).encode(robot.default_position, to_time(1))
+        self._executor = make_executor(self._context)
+        self._executor.add_node(self._node)
+
+    def connected(self) -> bool:
+        """Whether everyone listens to everyone, as far as can be seen from here."""
+        return self._publisher.get_subscription_count() > 0 and all(
+            s.get_publisher_count() > 0 for s in self._subscriptions)
+
+    def turn(self) -> None:
+        """Once around."""
+        before = self._sensors.stamp
+        self._publisher.publish(self._message)
+        deadline = time.monotonic() + 10.0
+        while self._sensors.stamp in (None, before):
+            self._executor.spin_once(timeout_sec=0.1)
+            if time.monotonic() > deadline:
+                raise TimeoutError('the ring lost a message')
+
+    def close(self) -> None:
+        """Leave."""
+        self._executor.shutdown()
+        self._node.destroy_node()
+        self._context.try_shutdown()
+
+
+def _state_topics(robot: RobotModel) -> list[interface.Topic]:
+    contacts = [interface.contact(name) for name in robot.frame_names if robot.settings.frames[name].contact]
+    return [interface.IMU, interface.ODOM, *contacts, interface.JOINT_STATES]
+
+
+def _state_publishers(node: Any, state: StateEncoder) -> list[tuple[Any, Any]]:
+    pairs = [(interface.IMU, state.imu), (interface.ODOM, state.odom)]
+    pairs += [(interface.contact(name), message) for name, message in state.contacts.items()]
+    return [(topic.publisher(node), message) for topic, message in [*pairs, (interface.JOINT_STATES, state.joints)]]
+
+
+def measure_loop(robot: RobotModel, steps: int) -> float:
+    """Seconds per step of the real loop."""
+    with NodeGroup() as group:
+        for name in ('simulation', 'shield'):
+            group.start(name, {'robot': ROBOT, 'mode': 'lockstep'})
+        backend = RosBackend(robot, domain_id=group.domain.id, watch=group.check)
+        try:
+            return _time_steps(backend, robot, steps)
+        finally:
+            backend.close()
+
+
+def measure_ring(robot: RobotModel, steps: int) -> float:
+    """Seconds per round of the bare ring."""
+    with NodeGroup() as group:
+        for role in ('simulation', 'shield'):
+            group.start(role, {'role': role}, module='benchmarks.lockstep')
+        ring = Ring(robot, group.domain.id)
+        try:
+            group.wait_until(ring.connected, 'the ring is connected')
+            time.sleep(1.0)  # its two helpers must have found each other, too, which is not seen from here
+            return _time(ring.turn, steps)
+        finally:
+            ring.close()
+
+
+def measure_physics(robot: RobotModel, steps: int) -> float:
+    """Seconds per control period of the simulation alone, in memory."""
+    return _time_steps(MujocoBackend(robot, threads=1), robot, steps)
+
+
+def _time_steps(backend: Any, robot: RobotModel, steps: int) -> float:
+    state = backend.reset(robot.default_state(1), np.array([0]))
+
+    def step() -> None:
+        nonlocal state
+        state = backend.step(JointCommand(stamp=state.time, position=robot.default_position[None]))
+
+    return _time(step, steps)
+
+
+def _time(step: Any, steps: int) -> float:
+    for _ in range(WARM_UP):
+        step()
+    durations = np.empty(steps)
+    for i in range(steps):
+        begin = time.perf_counter()
+        step()
+        durations[i] = time.perf_counter() - begin
+    return float(durations.mean())
+
+
+def main() -> int:
+    """Print the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--steps', type=int, default=2000)
+    parser.add_argument('--json', action='store_true', help='one JSON object on one line')
+    arguments = parser.parse_args()
+    robot = load_robot(ROBOT)
+    physics = measure_physics(robot, arguments.steps)
+    ring = measure_ring(robot, arguments.steps)
+    loop = measure_loop(robot, arguments.steps)
+    result = {'measured': 1 / loop, 'reference': 1 / ring, 'ratio': ring / (loop - physics), 'unit': 'steps/s',
+              'what': 'lock-step loop of three processes beside a bare ring that passes the same messages; the ratio leaves '
+                      'out the physics',
+              'physics_ms': 1e3 * physics, 'loop_ms': 1e3 * loop, 'ring_ms': 1e3 * ring, 'steps': arguments.steps}
+    print(json.dumps(result, indent=None if arguments.json else 2))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(run_node(RingNode) if '--ros-args' in sys.argv else main())
