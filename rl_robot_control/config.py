@@ -11,7 +11,7 @@ import os
 import sys
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -134,9 +134,9 @@ def _keys_at(cls: Any, location: list[Any]) -> list[str]:
         if not location:
             return list(types)
         return _keys_at(types.get(location[0]), location[1:])
+    rest = location[1:] if get_origin(cls) in (list, tuple, dict) else location
     for inner in get_args(cls):
-        keys = _keys_at(inner, location[1:] if location and not is_dataclass(inner) or
-                        (location and isinstance(location[0], int)) else location)
+        keys = _keys_at(inner, rest)
         if keys:
             return keys
     return []

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from rl_robot_control.config import config_names, find_config, load_settings, settings
-from rl_robot_control.errors import RobotDescriptionError, UnknownNameError
+from rl_robot_control.errors import ConfigurationError, RobotDescriptionError, UnknownNameError
 from rl_robot_control.robots.urdf import UrdfJoint, load_urdf, movable_joints, resolve_uri
 from rl_robot_control.types import BoolArray, FloatArray, InitialState
 
@@ -201,7 +201,7 @@ def match_names(patterns: Sequence[str], names: Sequence[str], kind: str) -> lis
     """
     found: dict[int, None] = {}
     for pattern in patterns:
-        matches = [i for i, name in enumerate(names) if re.fullmatch(pattern, name)]
+        matches = [i for i, name in enumerate(names) if _matches(pattern, name)]
         if not matches:
             raise UnknownNameError(kind, pattern, names)
         found.update(dict.fromkeys(matches))
@@ -259,11 +259,18 @@ def _build(robot: RobotSettings, joints: list[UrdfJoint], root: ElementTree.Elem
 
 
 def _settings_of(name: str, patterns: dict[str, JointSettings], path: Path) -> JointSettings:
-    matches = [pattern for pattern in patterns if re.fullmatch(pattern, name)]
+    matches = [pattern for pattern in patterns if _matches(pattern, name)]
     if len(matches) != 1:
         found = f'several patterns ({", ".join(matches)})' if matches else 'no pattern'
         raise RobotDescriptionError(f"{path}: joint '{name}' matches {found} under 'joints'; it must match exactly one.")
     return patterns[matches[0]]
+
+
+def _matches(pattern: str, name: str) -> bool:
+    try:
+        return re.fullmatch(pattern, name) is not None
+    except re.error as error:
+        raise ConfigurationError(f"'{pattern}' is no regular expression for names of joints or frames: {error}.") from error
 
 
 def _array(values: Iterable[float]) -> FloatArray:
