@@ -97,6 +97,13 @@ class Ppo:
         """Continue from a saved state."""
         self._ppo.load(state, None, strict=True)
 
+    def shared(self) -> list[torch.Tensor]:
+        """The tensors that workers average: parameters, the observation's statistics, Adam's moments."""
+        tensors = [*self._ppo.actor.state_dict().values(), *self._ppo.critic.state_dict().values()]
+        for moments in self._ppo.optimizer.state.values():
+            tensors += [moments['exp_avg'], moments['exp_avg_sq']]
+        return tensors
+
     def finite(self) -> bool:
         """Whether all parameters are finite."""
         return all(torch.isfinite(p).all() for model in (self._ppo.actor, self._ppo.critic) for p in model.parameters())

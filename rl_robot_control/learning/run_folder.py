@@ -27,15 +27,23 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
 
+    def check_free(self) -> None:
+        """Find out whether a new run may go here.
+
+        Raises:
+            LearningError: The folder holds a run already.
+        """
+        if (self.path / SETTINGS).exists():
+            raise LearningError(f"'{self.path}' already holds a run; continue it with --resume, or give another folder "
+                                'with --out.')
+
     def create(self, settings: TrainingSettings) -> None:
         """Claim the folder for a new run.
 
         Raises:
             LearningError: It holds a run already, or cannot be written.
         """
-        if (self.path / SETTINGS).exists():
-            raise LearningError(f"'{self.path}' already holds a run; continue it with --resume, or give another folder "
-                                'with --out.')
+        self.check_free()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path / SETTINGS, yaml.safe_dump(to_plain(settings), sort_keys=False).encode())
@@ -60,7 +68,7 @@ class RunFolder:
             LearningError: What is asked for differs from what the run was started with.
         """
         stored = self.settings()
-        for key in ('robot', 'task', 'algorithm', 'backend', 'num_envs', 'seed'):
+        for key in ('robot', 'task', 'algorithm', 'backend', 'num_envs', 'workers', 'seed'):
             if getattr(asked, key) != getattr(stored, key):
                 raise LearningError(
                     f"'{self.path}' was started with {key}={getattr(stored, key)!r}, not {getattr(asked, key)!r}; resume "

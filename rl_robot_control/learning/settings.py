@@ -22,7 +22,8 @@ class TrainingSettings:
     task: str
     algorithm: str = 'ppo'
     backend: Literal['mujoco', 'ros'] = 'mujoco'
-    num_envs: PositiveInt | None = None  # null: the algorithm's default
+    num_envs: PositiveInt | None = None  # in all workers together; null: the algorithm's default
+    workers: PositiveInt | None = None  # processes that learn together; null: the algorithm's default
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     steps: PositiveInt | None = None  # environment steps in all; null: the algorithm's default
     minutes: PositiveFloat | None = None  # stop after so much training time at the latest
@@ -33,6 +34,7 @@ class PpoSettings:
     """Hyper-parameters of PPO; names follow Schulman et al. 2017 (arXiv 1707.06347)."""
 
     num_envs: PositiveInt
+    workers: PositiveInt = 1
     steps: PositiveInt
     horizon: PositiveInt  # steps per environment and iteration
     epochs: PositiveInt

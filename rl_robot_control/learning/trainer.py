@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,10 +22,12 @@ from rl_robot_control.learning.ppo import Ppo
 from rl_robot_control.learning.run_folder import RunFolder
 from rl_robot_control.learning.settings import TrainingSettings, load_algorithm
 from rl_robot_control.learning.symmetry import PhaseMirror
-from rl_robot_control.robots import load_robot
-from rl_robot_control.tasks.task import load_task
+from rl_robot_control.learning.workers import Alone, team
+from rl_robot_control.robots import RobotModel, load_robot
+from rl_robot_control.tasks.task import Task, load_task
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
+_SEED_STRIDE = 100_003  # between the workers' seeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,32 +77,53 @@ def train(settings: TrainingSettings, out: Path, *, resume: bool = False, backen
     folder = RunFolder(out)
     if resume:
         settings = folder.extend(settings)
-    run = _Run(settings, folder, backend)
+    load_task(settings.task, load_robot(settings.robot))  # a wrong name is found before anything is started
+    rules = load_algorithm(settings.algorithm, settings.task)
+    workers = 1 if backend is not None else min(settings.workers or rules.workers, settings.num_envs or rules.num_envs)
+    if not resume:
+        folder.check_free()
+    with team(workers, _work, settings, folder.path, resume, warm_start) as group:
+        run = _prepared(group, settings, folder, backend, resume, warm_start)
+        if not resume:
+            folder.create(settings)
+        return run.go(on_progress or (lambda progress: None))
+
+
+def _work(group: Alone, settings: TrainingSettings, folder: Path, resume: bool, warm_start: Path | None) -> None:
+    """What every worker but the first does."""
+    _prepared(group, settings, RunFolder(folder), None, resume, warm_start).follow()
+
+
+def _prepared(group: Alone, settings: TrainingSettings, folder: RunFolder, backend: Backend | None, resume: bool,
+              warm_start: Path | None) -> _Run:
+    run = _Run(settings, folder, backend, group)
     if resume:
         run.restore(folder.load())
     else:
-        folder.create(settings)
         run.warm_start(warm_start)
-    return run.go(on_progress or (lambda progress: None))
+    return run
 
 
 class _Run:
     """One process's share of a training run."""
 
-    def __init__(self, settings: TrainingSettings, folder: RunFolder, backend: Backend | None) -> None:
+    def __init__(self, settings: TrainingSettings, folder: RunFolder, backend: Backend | None, group: Alone) -> None:
+        self.group = group
         robot = load_robot(settings.robot)
         task = load_task(settings.task, robot)
         self.rules, self.settings, self.folder = load_algorithm(settings.algorithm, settings.task), settings, folder
         self.total_steps = settings.steps or self.rules.steps
-        torch.manual_seed(settings.seed)
+        seed = settings.seed + _SEED_STRIDE * group.rank
+        torch.manual_seed(settings.seed)  # every worker starts from the same parameters ...
         if backend is None:
-            backend = make_backend(robot, task, settings.num_envs or self.rules.num_envs, task.settings.training_physics)
-        self.env = RobotVectorEnv(backend, task, settings.seed, stagger=True)
-        self.observation, info = self.env.reset(seed=settings.seed)
+            backend = self._worlds(robot, task)
+        self.env = RobotVectorEnv(backend, task, seed, stagger=True)
+        self.observation, info = self.env.reset(seed=seed)
         self.privileged = info['privileged_observation']
         interface = self.env.episodes.interface
         mirror = PhaseMirror.of(interface, task.settings.critic)
         self.learner = Ppo(self.rules, self.observation, self.privileged, interface.num_actions, mirror)
+        torch.manual_seed(seed)  # ... and explores in its own way
         self.steps, self.seconds = 0, 0.0
         self.returns: deque[float] = deque(maxlen=100)
         self.lengths: deque[float] = deque(maxlen=100)
@@ -111,7 +136,7 @@ class _Run:
         writer = SummaryWriter(str(self.folder.path / 'tensorboard'), purge_step=self.steps)
         finished = True
         try:
-            while not self._spent():
+            while not self.group.agree(self._spent()):
                 progress, losses = self._iterate()
                 self._log(progress, losses, writer)
                 on_progress(progress)
@@ -120,6 +145,7 @@ class _Run:
                     saved = time.monotonic()
         except KeyboardInterrupt:
             finished = False
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the checkpoint below is worth the moment it takes
         finally:
             if self.learner.finite():
                 self.folder.save(self.state())
@@ -127,6 +153,14 @@ class _Run:
             self.env.close()
         return TrainingResult(run_folder=self.folder.path, steps=self.steps, minutes=self.seconds / 60,
                               mean_return=_mean(self.returns), finished=finished)
+
+    def follow(self) -> None:
+        """Learn along with worker 0 until it stops."""
+        try:
+            while not self.group.agree(False):
+                self._iterate()
+        finally:
+            self.env.close()
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs; the worlds start new episodes."""
@@ -140,6 +174,9 @@ class _Run:
             return
         self.learner.load(state['learner'])
         self.steps, self.seconds = state['steps'], state['seconds']
+        if self.group.rank > 0:  # other episodes than before, drawn from the same seed
+            self.env.episodes.random = np.random.default_rng([self.settings.seed, self.group.rank, self.steps])
+            return
         torch.set_rng_state(state['torch_random'])
         self.env.episodes.random.bit_generator.state = state['random']
         self.returns.extend(state['returns'])
@@ -161,6 +198,12 @@ class _Run:
             except RuntimeError as error:
                 raise LearningError(f"the checkpoint in '{run}' does not fit this task and robot: {error}") from error
 
+    def _worlds(self, robot: RobotModel, task: Task) -> Backend:
+        """This worker's share of the worlds."""
+        count = (self.settings.num_envs or self.rules.num_envs) // self.group.size
+        threads = max(1, len(os.sched_getaffinity(0)) // self.group.size)
+        return make_backend(robot, task, count, task.settings.training_physics, threads)
+
     def _spent(self) -> bool:
         minutes = self.settings.minutes
         return self.steps >= self.total_steps or (minutes is not None and self.seconds >= 60 * minutes)
@@ -178,10 +221,11 @@ class _Run:
             reward, falls = reward + rewards.mean(), falls + terminated.mean()
             corrected += info['shield_acted'].mean()
         losses = self.learner.update(self.observation, self.privileged, self._budget_share())
+        self.group.average(self.learner.shared())
         if not self.learner.finite():
             raise LearningError(f'the parameters stopped being finite after {self.steps} steps; resume from the checkpoint '
                                 'with a lower learning rate.')
-        taken = self.env.num_envs * self.rules.horizon
+        taken = self.group.size * self.env.num_envs * self.rules.horizon
         elapsed = time.monotonic() - began
         self.steps, self.seconds = self.steps + taken, self.seconds + elapsed
         simulated = self.rules.horizon * self.env.episodes.task.control_period

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +49,52 @@ def test_the_same_seed_learns_the_same(run, tmp_path):
     another = train(settings(seed=4), tmp_path / 'another')
     third = RunFolder(another.run_folder).load()['learner']['actor_state_dict']
     assert not all(torch.equal(one[key], third[key]) for key in one)
+
+
+def test_workers_learn_one_policy(tmp_path):
+    """Two processes of four robots each: every iteration counts both, and a second run gives the same parameters."""
+    runs = [train(settings(workers=2, steps=500), tmp_path / name) for name in ('one', 'other')]
+    assert [run.steps for run in runs] == [576, 576]  # three iterations of 2 · 4 robots · 24 steps
+    one, other = (RunFolder(run.run_folder).load()['learner']['actor_state_dict'] for run in runs)
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    resumed = train(settings(workers=2, steps=600), tmp_path / 'one', resume=True)
+    assert resumed.steps == 768
+
+
+def test_killing_the_first_worker_ends_the_others(tmp_path):
+    code = ('from pathlib import Path; from rl_robot_control.learning import trainer\n'
+            'from rl_robot_control.learning.settings import TrainingSettings\n'
+            'if __name__ == "__main__":\n'
+            f'    trainer.train(TrainingSettings(**{settings(workers=2, steps=10**8).__dict__!r}), '
+            f'Path({str(tmp_path / "run")!r}))')
+    (tmp_path / 'main.py').write_text(code)
+    process = subprocess.Popen([sys.executable, str(tmp_path / 'main.py')], start_new_session=True)
+    try:
+        _wait(lambda: RunFolder(tmp_path / 'run').metrics(), 90)
+        children = _children(process.pid)
+        assert children
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+    _wait(lambda: not any(_alive(pid) for pid in children), 30)
+
+
+def _wait(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, 'the condition did not come true in time'
+        time.sleep(0.05)
+
+
+def _children(pid):
+    return [int(child) for child in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
+
+
+def _alive(pid):
+    try:
+        return ') Z ' not in Path(f'/proc/{pid}/stat').read_text()
+    except OSError:
+        return False
 
 
 def test_an_occupied_folder_is_refused(run):
