@@ -75,6 +75,8 @@ def train(robot: RobotOption = None,
           backend: Annotated[Where | None, typer.Option(help='mujoco (default): in memory; ros: over topics.')] = None,
           num_envs: Annotated[int | None, typer.Option(min=1, help='Robots side by side; default: the algorithm\'s. '
                                                                    'Over topics there is one.')] = None,
+          workers: Annotated[int | None, typer.Option(min=1, max=1024, help='Processes that learn together; default: the '
+                                                                            'algorithm\'s.')] = None,
           seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help='Source of everything random; '
                                                                               'default 1.')] = None,
           steps: Annotated[int | None, typer.Option(min=1, help='Environment steps in all; default: the '
@@ -91,19 +93,21 @@ def train(robot: RobotOption = None,
     from rl_robot_control.learning.settings import TrainingSettings
     from rl_robot_control.learning.trainer import Progress
     from rl_robot_control.learning.trainer import train as run
-    asked = {'robot': robot, 'task': task, 'algorithm': algorithm, 'seed': seed, 'num_envs': num_envs, 'steps': steps,
-             'minutes': minutes, 'backend': backend.value if backend else None}
+    asked = {'robot': robot, 'task': task, 'algorithm': algorithm, 'seed': seed, 'num_envs': num_envs,
+             'workers': workers, 'steps': steps, 'minutes': minutes, 'backend': backend.value if backend else None}
     asked = {key: value for key, value in asked.items() if value is not None}
     if resume:
         stored = RunFolder(_needed('out', out, 'the folder of the run to resume')).settings()
-        asked = {key: getattr(stored, key) for key in ('robot', 'task', 'algorithm', 'backend', 'num_envs', 'seed')
-                 } | asked
+        fixed = ('robot', 'task', 'algorithm', 'backend', 'num_envs', 'workers', 'seed')
+        asked = {key: getattr(stored, key) for key in fixed} | asked
     for name in ('robot', 'task'):
         _needed(name, asked.get(name), f'one of: {", ".join(_names(f"{name}s"))}')
     if asked.get('backend') == 'ros' and asked.setdefault('num_envs', 1) != 1:
         raise ConfigurationError(f'--num-envs is {asked["num_envs"]}; over topics there is one robot: leave it out.')
     settings = TrainingSettings(**asked)
     out = out or Path('runs') / '_'.join(Path(part).stem for part in (settings.robot, settings.task, settings.algorithm))
+    if not resume:
+        RunFolder(out).check_free()  # before processes write their logs there
 
     with _progress('training') as show, _robots(settings.backend, settings.robot, settings.task, out / 'logs',
                                                 training=True) as robots:

@@ -11,7 +11,7 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from rl_robot_control import doctor
+from rl_robot_control import cli, demo_stages, doctor
 from rl_robot_control.cli import KINDS, app
 from rl_robot_control.robots import load_robot
 
@@ -142,6 +142,10 @@ def test_doctor_checks_that_need_no_processes():
     findings = [*doctor.check_python(), *doctor.check_packages(), *doctor.check_robots()]
     assert {'Python', 'mujoco', 'unitree_g1'} <= {finding.name for finding in findings}
     assert all(finding.good for finding in findings)
+
+
+def test_the_demo_drives_what_deploy_drives():
+    assert cli.PROFILE == demo_stages.PROFILE  # written twice, because importing the demo would slow --help down
 
 
 def test_an_interrupt_ends_with_one_line(run, monkeypatch):
