@@ -211,11 +211,11 @@ def deploy(context: StageContext) -> dict[str, Any]:
     shutil.rmtree(out, ignore_errors=True)  # an earlier attempt's, of a demo that is resumed
     result = deploy_policy(context.folder / POLICY, profile=parse_profile(context.settings.profile), out=out,
                            progress=context.progress)
-    found = _judge(context)
+    found = context.report.stage('deploy')['run'] = _judge(context)
     if result.interruption:
         raise RobotControlError(f'the robot was stopped after {result.duration:.1f} s: {result.interruption}')
     error = found['mean_speed_error']
-    return {'run': found, 'inference': result.inference, 'shield': result.shield,
+    return {'inference': result.inference, 'shield': result.shield,
             'summary': ('fell' if found['fell'] else 'no fall') + f' in {found["commanded_duration"]:.1f} s'
                        + ('' if error is None else f', speed error {error:.2f} m/s')}
 
@@ -224,6 +224,7 @@ def report(context: StageContext) -> dict[str, Any]:
     """Draw what there is."""
     from rl_robot_control.report import compose
     page, topics = context.report, context.report.stage('train over topics')
+    page.clear_pictures()  # of an earlier attempt
     context.progress('drawing figures', 0.1)
     curves = [compose.read_curve(context.folder / name / 'metrics.jsonl', label, 'steps', 'mean_return')
               for name, label in ((LEARNING, 'in memory'), (TOPICS, 'over topics'))]

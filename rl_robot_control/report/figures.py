@@ -199,4 +199,5 @@ def loop_timing(path: Path, recording: Recording, control_period: float) -> None
         right.set(xlabel='age of the observation [ms]', ylabel='commands at most this old [%]', title='Reaction',
                   ylim=(0, 101))
         right.set_xlim(left=0)
-        right.legend(loc='lower right')
+        if right.lines:
+            right.legend(loc='lower right')

@@ -61,6 +61,10 @@ class Report:
         others = [entry for entry in self.data['figures'] if entry['file'] != picture.file]
         self.data['figures'] = [*others, asdict(picture)]
 
+    def clear_pictures(self) -> None:
+        """Forget the figures and the remarks."""
+        self.data['figures'], self.data['notes'] = [], []
+
     def note(self, text: str) -> None:
         """Add a remark below the verdict."""
         if text not in self.data['notes']:
