@@ -30,7 +30,7 @@ def generate_launch_description() -> LaunchDescription:
                               description="Name in config/robots, or path of a YAML file; it must be the policy's"),
         DeclareLaunchArgument('namespace', default_value='', description='Namespace of the robot'),
         DeclareLaunchArgument('simulation', default_value='true', choices=['true', 'false'],
-                              description='Start the simulated robot; false: a real one, or another simulator, is there'),
+                              description='Start the simulated robot; false: another one is there'),
         DeclareLaunchArgument('driver', default_value='simulation',
                               description="Node that holds the drives' gains in its parameters; empty: not checked"),
         DeclareLaunchArgument('autostart', default_value='false', choices=['true', 'false'],

@@ -9,20 +9,18 @@ Each command imports what it needs when it runs, so that ``--help`` answers at o
 from __future__ import annotations
 
 import enum
-import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 from typer.core import TyperGroup
 
+from rl_robot_control.cli_output import errors, print_json, print_table, progress, show_result
 from rl_robot_control.errors import ConfigurationError, RobotControlError, UnknownNameError
 
 INTERRUPTED = 130
@@ -38,11 +36,11 @@ class Group(TyperGroup):
         try:
             return super().invoke(context)
         except RobotControlError as error:
-            _errors().print(f'[red]error:[/red] {escape(str(error))}', soft_wrap=True)
+            errors().print(f'[red]error:[/red] {escape(str(error))}', soft_wrap=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not break the farewell
-            _errors().print('interrupted.')
+            errors().print('interrupted.')
             raise typer.Exit(INTERRUPTED) from None
 
 
@@ -59,36 +57,29 @@ class Where(str, enum.Enum):
     ros = 'ros'
 
 
-PolicyArgument = Annotated[str, typer.Argument(metavar='POLICY', help='An exported .onnx file, or the name of a bundled '
-                                                                      'policy.')]
+PolicyArgument = Annotated[str, typer.Argument(metavar='POLICY', help='An .onnx file, or the name of a bundled policy.')]
 RobotOption = Annotated[str | None, typer.Option('--robot', help='Name in config/robots, or path of a YAML file.')]
 SeedOption = Annotated[int, typer.Option('--seed', min=0, max=2**32 - 1, help='Source of everything random.')]
-BackendOption = Annotated[Where, typer.Option('--backend', help='mujoco: in memory; ros: over topics, in lock-step with '
-                                                                'simulation and shield processes.')]
+BackendOption = Annotated[Where, typer.Option('--backend', help='mujoco: in memory; ros: over topics, in lock-step.')]
 JsonOption = Annotated[bool, typer.Option('--json', help='Print one JSON value and nothing else.')]
 
 
 @app.command()
-def train(robot: RobotOption = None,
-          task: Annotated[str | None, typer.Option(help='Name in config/tasks, or path of a YAML file.')] = None,
-          algorithm: Annotated[str | None, typer.Option(help='Name in config/algorithms; ppo if not given.')] = None,
-          backend: Annotated[Where | None, typer.Option(help='mujoco (default): in memory; ros: over topics.')] = None,
-          num_envs: Annotated[int | None, typer.Option(min=1, help='Robots side by side; default: the algorithm\'s. '
-                                                                   'Over topics there is one.')] = None,
-          workers: Annotated[int | None, typer.Option(min=1, max=1024, help='Processes that learn together; default: the '
-                                                                            'algorithm\'s.')] = None,
-          seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help='Source of everything random; '
-                                                                              'default 1.')] = None,
-          steps: Annotated[int | None, typer.Option(min=1, help='Environment steps in all; default: the '
-                                                                'algorithm\'s.')] = None,
-          minutes: Annotated[float | None, typer.Option(min=0.001, help='Stop after so much training time.')] = None,
-          warm_start: Annotated[Path | None, typer.Option(help='Folder of a run whose parameters to start '
-                                                               'from.')] = None,
-          out: Annotated[Path | None, typer.Option(help='The run\'s folder; default runs/ROBOT_TASK_ALGORITHM.')] = None,
-          resume: Annotated[bool, typer.Option('--resume', help='Go on with the run in the folder; what is not given '
-                                                                'is as it was.')] = False,
-          as_json: JsonOption = False) -> None:
-    """Learn a task; Ctrl-C keeps the checkpoint."""
+def train(
+        robot: RobotOption = None,
+        task: Annotated[str | None, typer.Option(help='Name in config/tasks, or path of a YAML file.')] = None,
+        algorithm: Annotated[str | None, typer.Option(help='Name in config/algorithms; default ppo.')] = None,
+        backend: Annotated[Where | None, typer.Option(help='mujoco (default): in memory; ros: over topics.')] = None,
+        num_envs: Annotated[int | None, typer.Option(min=1, help='Robots side by side; over topics there is one.')] = None,
+        workers: Annotated[int | None, typer.Option(min=1, max=1024, help='Processes that learn together.')] = None,
+        seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help='Of everything random; default 1.')] = None,
+        steps: Annotated[int | None, typer.Option(min=1, help='Environment steps in all.')] = None,
+        minutes: Annotated[float | None, typer.Option(min=0.001, help='Stop after so much training time.')] = None,
+        warm_start: Annotated[Path | None, typer.Option(help='Run whose parameters to start from.')] = None,
+        out: Annotated[Path | None, typer.Option(help='Folder of the run; default runs/ROBOT_TASK_ALGORITHM.')] = None,
+        resume: Annotated[bool, typer.Option('--resume', help='Go on with the run in the folder.')] = False,
+        as_json: JsonOption = False) -> None:
+    """Learn a task; Ctrl-C keeps the checkpoint. What is not given is as the algorithm says, or as the resumed run was."""
     from rl_robot_control.learning.run_folder import RunFolder
     from rl_robot_control.learning.settings import TrainingSettings
     from rl_robot_control.learning.trainer import Progress
@@ -109,7 +100,7 @@ def train(robot: RobotOption = None,
     if not resume:
         RunFolder(out).check_free()  # before processes write their logs there
 
-    with _progress('training') as show, _robots(settings.backend, settings.robot, settings.task, out / 'logs',
+    with progress('training') as show, _robots(settings.backend, settings.robot, settings.task, out / 'logs',
                                                 training=True) as robots:
         def report(at: Progress) -> None:
             share = at.steps / at.total_steps
@@ -120,44 +111,43 @@ def train(robot: RobotOption = None,
     summary = {'run_folder': str(result.run_folder), 'steps': result.steps, 'minutes': round(result.minutes, 3),
                'mean_return': result.mean_return if result.mean_return == result.mean_return else None,
                'finished': result.finished}
-    _show(summary, as_json, title='training')
+    show_result(summary, as_json, title='training')
     if not result.finished:
-        _errors().print(f'interrupted; go on with: rl_robot_control train --resume --out {out}', soft_wrap=True)
+        errors().print(f'interrupted; go on with: rl_robot_control train --resume --out {out}', soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
 
 
 @app.command()
-def evaluate(policy: PolicyArgument, backend: BackendOption = Where.mujoco,
-             episodes: Annotated[int, typer.Option(min=1, max=100_000, help='How many.')] = 50,
-             seed: SeedOption = 1,
-             speed: Annotated[float, typer.Option(min=-10, max=10, help='Commanded forward velocity [m/s].')] = 0.6,
-             random_commands: Annotated[bool, typer.Option('--random-commands', help='The task\'s random commands in '
-                                                                                     'place of --speed.')] = False,
-             duration: Annotated[float, typer.Option(min=0.1, max=3600, help='Of an episode [s].')] = 10.0,
-             as_json: JsonOption = False) -> None:
+def evaluate(
+        policy: PolicyArgument, backend: BackendOption = Where.mujoco,
+        episodes: Annotated[int, typer.Option(min=1, max=100_000, help='How many.')] = 50,
+        seed: SeedOption = 1,
+        speed: Annotated[float, typer.Option(min=-10, max=10, help='Commanded forward velocity [m/s].')] = 0.6,
+        random_commands: Annotated[bool, typer.Option('--random-commands', help="The task's, in place of --speed.")] = False,
+        duration: Annotated[float, typer.Option(min=0.1, max=3600, help='Of an episode [s].')] = 10.0,
+        as_json: JsonOption = False) -> None:
     """Measure a policy: falls, velocity errors, shield corrections."""
     from rl_robot_control.learning.evaluation import evaluate as run
     from rl_robot_control.policies import find_policy
     from rl_robot_control.policies.gate import read_policy
     path = find_policy(policy)
     manifest = read_policy(path).manifest
-    with _progress('evaluating') as show, _robots(backend.value, manifest.robot, manifest.task, None) as robots:
+    with progress('evaluating') as show, _robots(backend.value, manifest.robot, manifest.task, None) as robots:
         result = run(path, episodes=episodes, seed=seed, speed=None if random_commands else speed, duration=duration,
                      backend=robots, on_progress=lambda done, total: show(f'step {done} of {total}', done / total))
-    _show(result | {'backend': backend.value}, as_json, title=path.name)
+    show_result(result | {'backend': backend.value}, as_json, title=path.name)
 
 
 @app.command()
 def export(run: Annotated[Path, typer.Argument(metavar='RUN', help='Folder that train wrote.')],
-           out: Annotated[Path | None, typer.Option(help='File to write; default: policy.onnx in the run\'s '
-                                                         'folder.')] = None,
+           out: Annotated[Path | None, typer.Option(help='File to write; default RUN/policy.onnx.')] = None,
            as_json: JsonOption = False) -> None:
     """Write a run's policy as ONNX, with all that it needs to run."""
     from rl_robot_control.learning.export_run import export_run
     if out is not None and out.suffix != '.onnx':
         raise ConfigurationError(f"--out is '{out}'; the name of a policy file ends in .onnx.")
     path = export_run(run, out)
-    _show({'policy': str(path), 'bytes': path.stat().st_size}, as_json, title='exported')
+    show_result({'policy': str(path), 'bytes': path.stat().st_size}, as_json, title='exported')
 
 
 @app.command()
@@ -168,20 +158,20 @@ def inspect(policy: PolicyArgument, as_json: JsonOption = False) -> None:
     from rl_robot_control.policies.gate import read_policy
     sections = describe(read_policy(find_policy(policy)).manifest)
     if as_json:
-        _print_json({s.title: {'columns': s.columns, 'rows': s.rows} for s in sections})
+        print_json({s.title: {'columns': s.columns, 'rows': s.rows} for s in sections})
         return
     for section in sections:
-        _print_table(section.title, section.columns, section.rows)
+        print_table(section.title, section.columns, section.rows)
 
 
 @app.command()
-def deploy(policy: PolicyArgument, robot: RobotOption = None,
-           commands: Annotated[str, typer.Option(help='Velocity commands to follow: pieces SECONDS:VX,VY,WZ or '
-                                                      'NAME:SECONDS@VALUE.')] = PROFILE,
-           out: Annotated[Path | None, typer.Option(help='Folder for recording and logs; default '
-                                                         'runs/deploy_TIME.')] = None,
-           record: Annotated[bool, typer.Option(help='Record the topics, and judge the run by them.')] = True,
-           as_json: JsonOption = False) -> None:
+def deploy(
+        policy: PolicyArgument, robot: RobotOption = None,
+        commands: Annotated[str, typer.Option(help='Velocity commands: pieces SECONDS:VX,VY,WZ or '
+                                                   'NAME:SECONDS@VALUE.')] = PROFILE,
+        out: Annotated[Path | None, typer.Option(help='For recording and logs; default runs/deploy_TIME.')] = None,
+        record: Annotated[bool, typer.Option(help='Record the topics, and judge the run by them.')] = True,
+        as_json: JsonOption = False) -> None:
     """Run a policy on the simulated robot in real time: simulation, shield and inference node, each a process."""
     from rl_robot_control.policies import find_policy
     from rl_robot_control.policies.gate import read_policy
@@ -191,28 +181,30 @@ def deploy(policy: PolicyArgument, robot: RobotOption = None,
     path, profile = find_policy(policy), parse_profile(commands)
     interface, out = read_policy(path).manifest.interface, _fresh(out, 'deploy')
     from rl_robot_control.ros.deployment import deploy as run
-    with _progress('deploying') as show:
+    with progress('deploying') as show:
         result = run(path, profile=profile, out=out, robot=robot, record=record, progress=show)
-    summary: dict[str, Any] = {'robot': result.robot, 'duration': result.duration, 'interruption': result.interruption,
-                               'recording': str(result.recording) if record else None, 'logs': str(result.log_directory)}
+    summary: dict[str, Any] = {
+        'robot': result.robot, 'duration': result.duration, 'interruption': result.interruption,
+        'recording': str(result.recording) if record else None, 'logs': str(result.log_directory)}
     summary |= _judge(result.recording, result.robot, interface) if record else {}
-    _show(summary, as_json, title=path.name)
+    show_result(summary, as_json, title=path.name)
     if result.interruption or summary.get('fell'):
         raise typer.Exit(1)
 
 
 @app.command()
-def demo(out: Annotated[Path | None, typer.Option(help='Folder for everything; default runs/demo_TIME; with --resume the '
-                                                       'latest of these.')] = None,
-         robot: Annotated[str, typer.Option(help='Name in config/robots, or path of a YAML file.')] = 'unitree_g1',
-         task: Annotated[str, typer.Option(help='Name in config/tasks, or path of a YAML file.')] = 'walk',
-         seed: SeedOption = 1,
-         steps: Annotated[int | None, typer.Option(min=1, help='Of the stage that learns in memory.')] = None,
-         minutes: Annotated[float | None, typer.Option(min=0.001, help='Of the stage that learns in memory.')] = None,
-         topic_minutes: Annotated[float, typer.Option(min=0.01, max=600, help='Of training over topics.')] = 0.4,
-         commands: Annotated[str, typer.Option(help='Velocity commands of the deployed robot.')] = PROFILE,
-         episodes: Annotated[int, typer.Option(min=1, max=100_000, help='With which the policy is evaluated.')] = 50,
-         resume: Annotated[bool, typer.Option('--resume', help='Go on with the demo in the folder.')] = False) -> None:
+def demo(
+        out: Annotated[Path | None, typer.Option(help='Folder for everything; default runs/demo_TIME; with --resume '
+                                                      'the latest of these.')] = None,
+        robot: Annotated[str, typer.Option(help='Name in config/robots, or path of a YAML file.')] = 'unitree_g1',
+        task: Annotated[str, typer.Option(help='Name in config/tasks, or path of a YAML file.')] = 'walk',
+        seed: SeedOption = 1,
+        steps: Annotated[int | None, typer.Option(min=1, help='Of the stage that learns in memory.')] = None,
+        minutes: Annotated[float | None, typer.Option(min=0.001, help='Of the stage that learns in memory.')] = None,
+        topic_minutes: Annotated[float, typer.Option(min=0.01, max=600, help='Of training over topics.')] = 0.4,
+        commands: Annotated[str, typer.Option(help='Velocity commands of the deployed robot.')] = PROFILE,
+        episodes: Annotated[int, typer.Option(min=1, max=100_000, help='With which the policy is evaluated.')] = 50,
+        resume: Annotated[bool, typer.Option('--resume', help='Go on with the demo in the folder.')] = False) -> None:
     """Learn to walk, train over topics, export, deploy and report: at most six minutes on two cores."""
     from rl_robot_control.demo import run_demo
     if resume and out is None:
@@ -220,7 +212,7 @@ def demo(out: Annotated[Path | None, typer.Option(help='Folder for everything; d
         out = _needed('out', earlier[-1] if earlier else None, 'the folder of the demo to resume; runs/ holds none')
     result = run_demo(out if resume else _fresh(out, 'demo'), robot=robot, task=task, seed=seed, steps=steps,
                       minutes=minutes, topic_minutes=topic_minutes, profile=commands, episodes=episodes, resume=resume,
-                      console=_errors())
+                      console=errors())
     print(result.page)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -234,10 +226,10 @@ def list_names(kind: Annotated[str, typer.Argument(metavar='|'.join(KINDS), help
     """List robots, tasks, algorithms or bundled policies."""
     names = _names(kind)
     if as_json:
-        _print_json(names)
+        print_json(names)
         return
     if not names:
-        _errors().print(f'no {kind}.')
+        errors().print(f'no {kind}.')
     for name in names:
         print(name)
 
@@ -251,32 +243,30 @@ def bench(name: Annotated[str, typer.Argument(metavar='NAME', help='vector_env, 
     names = [path.stem for path in folder.glob('*.py')]
     if name not in names:
         raise UnknownNameError('benchmark', name, names)
-    with _progress(name) as show:
+    with progress(name) as show:
         show('measuring', 0.0)
         result = _load(folder / f'{name}.py').measure()
-    _show(result, as_json, title=name)
+    show_result(result, as_json, title=name)
 
 
 @app.command()
-def doctor(robot: Annotated[str | None, typer.Option(help='Show the limits in force for this robot\'s joints, and where '
-                                                          'each comes from.')] = None,
+def doctor(robot: Annotated[str | None, typer.Option(help="Show this robot's limits, and where each comes from.")] = None,
            as_json: JsonOption = False) -> None:
     """Check this installation, or show a robot's limits."""
     from rl_robot_control import doctor as checks
     if robot is not None:
         table = checks.limits_table(robot)
-        _print_json(table.as_dict()) if as_json else _print_table(table.title, table.columns, table.rows, table.notes)
+        print_json(table.as_dict()) if as_json else print_table(table.title, table.columns, table.rows, table.notes)
         return
     findings = []
     for check in checks.CHECKS:
         findings += check()
     if as_json:
-        _print_json([finding.as_dict() for finding in findings])
+        print_json([finding.as_dict() for finding in findings])
     else:
-        marks = {True: '[green]ok[/green]', False: '[red]missing[/red]', None: '[yellow]note[/yellow]'}
-        rows = [(marks[f.good], escape(f.name), escape(f.detail + (f'\n→ {f.advice}' if f.advice else '')))
-                for f in findings]
-        _print_table('installation', ('', 'what', ''), rows)
+        marks = {True: Text('ok', 'green'), False: Text('missing', 'red'), None: Text('note', 'yellow')}
+        rows = [(marks[f.good], f.name, f.detail + (f'\n→ {f.advice}' if f.advice else '')) for f in findings]
+        print_table('installation', ('', 'what', ''), rows)
     if any(finding.good is False for finding in findings):
         raise typer.Exit(1)
 
@@ -341,49 +331,3 @@ def _load(path: Path) -> Any:
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
-
-
-def _errors() -> Console:
-    return Console(stderr=True, highlight=False)
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[str, float], None]]:
-    """A progress bar on stderr; gives the function (text, share in [0, 1]) that moves it."""
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-    columns = (SpinnerColumn(), TextColumn('[bold]{task.description}'), BarColumn(), TimeElapsedColumn(),
-               TextColumn('{task.fields[text]}'))
-    with Progress(*columns, console=_errors(), transient=True) as bars:
-        bar = bars.add_task(what, total=1.0, text='starting')
-        yield lambda text, share: bars.update(bar, completed=min(max(share, 0.0), 1.0), text=escape(text))
-
-
-def _show(result: dict[str, Any], as_json: bool, title: str) -> None:
-    """Print a result as one JSON object, or as a table of its plain values."""
-    if as_json:
-        _print_json(result)
-    else:
-        _print_table(title, ('', ''), [(key.replace('_', ' '), _text(value)) for key, value in result.items()
-                                       if not isinstance(value, dict)])
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
-
-
-def _print_table(title: str, columns: Any, rows: Any, notes: Any = ()) -> None:
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    table = Table(title=title, title_justify='left', show_header=any(columns))
-    for i, column in enumerate(columns):
-        table.add_column(column, overflow='fold', no_wrap=i == 0)
-    for row in rows:
-        table.add_row(*map(_text, row))
-    console.print(table)
-    for note in notes:
-        console.print(escape(note), soft_wrap=True)
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return '–'
-    return f'{value:.4g}' if isinstance(value, float) else str(value)

@@ -100,8 +100,8 @@ def check_graphics() -> list[Finding]:
     for driver in DRIVERS:
         if _draws(driver):
             return [Finding(name='pictures', good=True, detail=f'MUJOCO_GL={driver}')]
-    return [Finding(name='pictures', good=None, detail='no off-screen OpenGL; reports come without pictures of the robot',
-                    advice=INSTALL)]
+    return [Finding(name='pictures', good=None, advice=INSTALL,
+                    detail='no off-screen OpenGL; reports come without pictures of the robot')]
 
 
 def check_robots() -> list[Finding]:
@@ -164,8 +164,8 @@ def _loopback() -> Finding:
         seconds = round_trip()
     except RobotControlError as error:
         return Finding(name='DDS', good=False, detail='no message came through', advice=str(error))
-    return Finding(name='DDS', good=True, detail=f'{os.environ.get("RMW_IMPLEMENTATION", "default middleware")}, a message '
-                                                 f'came through in {1e3 * seconds:.1f} ms')
+    middleware = os.environ.get('RMW_IMPLEMENTATION', 'default middleware')
+    return Finding(name='DDS', good=True, detail=f'{middleware}, a message came through in {1e3 * seconds:.1f} ms')
 
 
 def _draws(driver: str) -> bool:

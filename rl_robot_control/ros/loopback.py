@@ -14,8 +14,8 @@ from rl_robot_control.errors import BackendTimeoutError
 from rl_robot_control.ros.interface import LOOP_QOS
 from rl_robot_control.ros.processes import Domain
 
-ADVICE = ('Is a firewall in the way of UDP on the loop-back interface, or RMW_IMPLEMENTATION, ROS_AUTOMATIC_DISCOVERY_RANGE '
-          'or a DDS profile set to something unusual?')
+ADVICE = ('Is a firewall in the way of UDP on the loop-back interface, or are RMW_IMPLEMENTATION, '
+          'ROS_AUTOMATIC_DISCOVERY_RANGE or a DDS profile set to something unusual?')
 
 
 def round_trip(timeout: float = 10.0) -> float:
@@ -30,8 +30,9 @@ def round_trip(timeout: float = 10.0) -> float:
     try:
         for context in contexts:
             rclpy.init(context=context, domain_id=domain.id, signal_handler_options=SignalHandlerOptions.NO)
-        speaker, listener = (rclpy.create_node(name, context=context, enable_rosout=False, start_parameter_services=False)
-                             for name, context in zip(('doctor_speaker', 'doctor_listener'), contexts))
+        speaker, listener = (
+            rclpy.create_node(name, context=context, enable_rosout=False, start_parameter_services=False)
+            for name, context in zip(('doctor_speaker', 'doctor_listener'), contexts))
         publisher = speaker.create_publisher(Int64, 'doctor/loopback', LOOP_QOS)
         listener.create_subscription(Int64, 'doctor/loopback', lambda message: received.append(message.data), LOOP_QOS)
         executor = SingleThreadedExecutor(context=contexts[1])
@@ -52,5 +53,5 @@ def _exchange(publisher, executor, received: list[int], timeout: float) -> float
     while not received and time.monotonic() < deadline:
         executor.spin_once(timeout_sec=0.05)
     if not received:
-        raise BackendTimeoutError(f"no message came through on the topic 'doctor/loopback' within {timeout:g} s. {ADVICE}")
+        raise BackendTimeoutError(f"the topic 'doctor/loopback' brought no message within {timeout:g} s. {ADVICE}")
     return time.monotonic() - sent

@@ -53,7 +53,7 @@ def test_help_imports_nothing_heavy():
     ('train --robot unitree_g2 --task walk', "unknown robot 'unitree_g2'; did you mean 'unitree_g1'?"),
     ('train --robot unitree_g1 --task wlak', "unknown task 'wlak'; did you mean 'walk'?"),
     ('train --robot unitree_g1 --task walk --algorithm pp', "unknown algorithm 'pp'; did you mean 'ppo'?"),
-    ('train --robot unitree_g1 --task walk --backend ros --num-envs 3', '--num-envs is 3; over topics there is one robot'),
+    ('train --robot unitree_g1 --task walk --backend ros --num-envs 3', '--num-envs is 3; over topics there is one'),
     ('train --resume', '--out is missing; give the folder of the run to resume'),
     ('train --resume --out nothing', "'nothing' holds no run to resume"),
     ('evaluate nothing.onnx', "policy file 'nothing.onnx' does not exist"),
@@ -129,7 +129,8 @@ def test_doctor_shows_limits(run):
 
 
 def test_doctor_finds_what_is_missing(run, monkeypatch):
-    good, bad = doctor.Finding(name='a', good=True, detail=''), doctor.Finding(name='b', good=False, detail='', advice='c')
+    good = doctor.Finding(name='a', good=True, detail='')
+    bad = doctor.Finding(name='b', good=False, detail='', advice='c')
     monkeypatch.setattr(doctor, 'CHECKS', (lambda: [good],))
     assert run('doctor', '--json').exit_code == 0
     monkeypatch.setattr(doctor, 'CHECKS', (lambda: [good, bad],))
@@ -186,9 +187,10 @@ def test_train_export_evaluate(run):
 
 
 def test_interrupted_training_keeps_its_checkpoint(tmp_path):
-    command = [sys.executable, '-m', 'rl_robot_control', 'train', '--robot', 'unitree_g1', '--task', 'reach', '--num-envs',
-               '16', '--steps', '100000000', '--out', str(tmp_path / 'run')]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    command = [sys.executable, '-m', 'rl_robot_control', 'train', '--robot', 'unitree_g1', '--task', 'reach',
+               '--num-envs', '16', '--steps', '100000000', '--out', str(tmp_path / 'run')]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)
     try:
         deadline = time.monotonic() + 60
         metrics = tmp_path / 'run' / 'metrics.jsonl'

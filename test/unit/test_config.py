@@ -5,9 +5,16 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from rl_robot_control.config import config_directory, config_names, find_config, load_settings, load_yaml, parse_settings
+from rl_robot_control.config import (
+    config_directory,
+    config_names,
+    find_config,
+    load_settings,
+    load_yaml,
+    parse_settings,
+    to_plain,
+)
 from rl_robot_control.config import settings as strict
-from rl_robot_control.config import to_plain
 from rl_robot_control.errors import ConfigurationError, UnknownNameError
 
 

@@ -19,7 +19,7 @@ BOX = '<box size="1 1 1"/>'
 @pytest.mark.parametrize(('old', 'new', 'message'), [
     (BOX, '<mesh filename="upper.stl"/>', r"arm\.urdf: link 'upper' names the mesh 'upper\.stl', which does not exist"),
     (BOX, '<mesh filename="package://no_such_package/a.stl"/>', r"package 'no_such_package' of .* was not found"),
-    (BOX, '<mesh filename="package://example-robot-data/no.stl"/>', r"link 'upper' names the mesh .*no\.stl', which does"),
+    (BOX, '<mesh filename="package://example-robot-data/no.stl"/>', r"link 'upper' names the mesh .*no\.stl'"),
     (BOX, '<mesh/>', r"link 'upper' names the mesh '', which does not exist"),
     ('<limit lower="-1" upper="2" velocity="3" effort="40"/>', '', r"arm\.urdf: joint 'shoulder' has no <limit>"),
     ('<child link="upper"/>', '', r"joint 'shoulder' has no <child>"),
@@ -77,15 +77,15 @@ def test_package_found_on_the_search_path(tmp_path, monkeypatch):
     assert resolve_uri('package://some_package/x.urdf') == tmp_path / 'some_package' / 'x.urdf'
 
 
-ATTRIBUTE = st.sampled_from(['', '0', '-1', '1e400', 'nan', '½', 'package://x', 'file://', '../../etc', 'shoulder', '\t'])
+ATTRIBUTE = st.sampled_from(['', '0', '-1', '1e400', 'nan', '½', 'package://x', 'file://', '../..', 'shoulder', '\t'])
 
 
 @st.composite
 def spoilt_urdf(draw):
     """The arm's URDF with a piece cut out and an attribute's value replaced."""
     text = URDF
-    start = draw(st.integers(0, len(text)))
-    text = text[:start] + draw(st.sampled_from(['', '<', '&', '<mesh filename="x"/>'])) + text[start + draw(st.integers(0, 9)):]
+    start, cut = draw(st.integers(0, len(text))), draw(st.integers(0, 9))
+    text = text[:start] + draw(st.sampled_from(['', '<', '&', '<mesh filename="x"/>'])) + text[start + cut:]
     parts = text.split('"')
     if len(parts) > 2:
         parts[draw(st.integers(0, (len(parts) - 2) // 2)) * 2 + 1] = draw(ATTRIBUTE)
