@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import Ear
+from ear import Ear
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.parameter import Parameter
 from std_msgs.msg import Float64MultiArray
@@ -99,7 +99,7 @@ def test_a_reset_follows_its_parameters(group, operator, g1):
 
 
 def test_an_abandoned_robot_is_damped_and_a_commanded_one_is_not(group, operator, g1):
-    """A damped drive gives −3 N·m·s/rad times its speed; one with stiffness holds a hanging robot's weight at rest."""
+    """A damped drive gives −3 N·m·s/rad times its speed; one with stiffness pulls toward its target."""
     rig = Rig(group, operator, g1, mode='realtime', hold_until_command=True)
 
     def damped():
