@@ -57,7 +57,7 @@ class Where(str, enum.Enum):
     ros = 'ros'
 
 
-PolicyArgument = Annotated[str, typer.Argument(metavar='POLICY', help='An .onnx file, or the name of a bundled policy.')]
+PolicyArgument = Annotated[str, typer.Argument(metavar='POLICY', help='An .onnx file, or a bundled name.')]
 RobotOption = Annotated[str | None, typer.Option('--robot', help='Name in config/robots, or path of a YAML file.')]
 SeedOption = Annotated[int, typer.Option('--seed', min=0, max=2**32 - 1, help='Source of everything random.')]
 BackendOption = Annotated[Where, typer.Option('--backend', help='mujoco: in memory; ros: over topics, in lock-step.')]
@@ -70,16 +70,16 @@ def train(
         task: Annotated[str | None, typer.Option(help='Name in config/tasks, or path of a YAML file.')] = None,
         algorithm: Annotated[str | None, typer.Option(help='Name in config/algorithms; default ppo.')] = None,
         backend: Annotated[Where | None, typer.Option(help='mujoco (default): in memory; ros: over topics.')] = None,
-        num_envs: Annotated[int | None, typer.Option(min=1, help='Robots side by side; over topics there is one.')] = None,
+        num_envs: Annotated[int | None, typer.Option(min=1, help='Robots; over topics there is one.')] = None,
         workers: Annotated[int | None, typer.Option(min=1, max=1024, help='Processes that learn together.')] = None,
         seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help='Of everything random; default 1.')] = None,
         steps: Annotated[int | None, typer.Option(min=1, help='Environment steps in all.')] = None,
         minutes: Annotated[float | None, typer.Option(min=0.001, help='Stop after so much training time.')] = None,
         warm_start: Annotated[Path | None, typer.Option(help='Run whose parameters to start from.')] = None,
-        out: Annotated[Path | None, typer.Option(help='Folder of the run; default runs/ROBOT_TASK_ALGORITHM.')] = None,
+        out: Annotated[Path | None, typer.Option(help='Default: runs/ROBOT_TASK_ALGORITHM.')] = None,
         resume: Annotated[bool, typer.Option('--resume', help='Go on with the run in the folder.')] = False,
         as_json: JsonOption = False) -> None:
-    """Learn a task; Ctrl-C keeps the checkpoint. What is not given is as the algorithm says, or as the resumed run was."""
+    """Learn a task; Ctrl-C keeps the checkpoint. What is not given, the algorithm or the resumed run says."""
     from rl_robot_control.learning.run_folder import RunFolder
     from rl_robot_control.learning.settings import TrainingSettings
     from rl_robot_control.learning.trainer import Progress
@@ -96,7 +96,8 @@ def train(
     if asked.get('backend') == 'ros' and asked.setdefault('num_envs', 1) != 1:
         raise ConfigurationError(f'--num-envs is {asked["num_envs"]}; over topics there is one robot: leave it out.')
     settings = TrainingSettings(**asked)
-    out = out or Path('runs') / '_'.join(Path(part).stem for part in (settings.robot, settings.task, settings.algorithm))
+    names = (settings.robot, settings.task, settings.algorithm)
+    out = out or Path('runs') / '_'.join(Path(name).stem for name in names)
     if not resume:
         RunFolder(out).check_free()  # before processes write their logs there
 
@@ -123,7 +124,7 @@ def evaluate(
         episodes: Annotated[int, typer.Option(min=1, max=100_000, help='How many.')] = 50,
         seed: SeedOption = 1,
         speed: Annotated[float, typer.Option(min=-10, max=10, help='Commanded forward velocity [m/s].')] = 0.6,
-        random_commands: Annotated[bool, typer.Option('--random-commands', help="The task's, in place of --speed.")] = False,
+        random_commands: Annotated[bool, typer.Option('--random-commands', help="The task's own.")] = False,
         duration: Annotated[float, typer.Option(min=0.1, max=3600, help='Of an episode [s].')] = 10.0,
         as_json: JsonOption = False) -> None:
     """Measure a policy: falls, velocity errors, shield corrections."""
@@ -250,7 +251,7 @@ def bench(name: Annotated[str, typer.Argument(metavar='NAME', help='vector_env, 
 
 
 @app.command()
-def doctor(robot: Annotated[str | None, typer.Option(help="Show this robot's limits, and where each comes from.")] = None,
+def doctor(robot: Annotated[str | None, typer.Option(help="Show its limits, and where each comes from.")] = None,
            as_json: JsonOption = False) -> None:
     """Check this installation, or show a robot's limits."""
     from rl_robot_control import doctor as checks
