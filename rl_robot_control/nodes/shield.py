@@ -64,6 +64,7 @@ class ShieldNode(Node):
         self._decoder, self._policy, self._controller = StateDecoder(robot), CommandCodec(robot), ControllerCodec(robot)
         self._malformed = JointCommand(stamp=np.array([np.nan]), position=np.empty((1, 0)))  # the core counts it
         self._waiting: JointState | None = None  # lock-step: a command whose state is still on its way
+        self._prepared: tuple[int, RobotState | None] = -1, None  # lock-step: stamp [ns] and state
         self._fresh = True  # the next cycle begins a new episode
         self._received: dict[str, float] = {}  # topic → monotonic time [s]
         self._cycle_time = time.monotonic()
@@ -106,13 +107,16 @@ class ShieldNode(Node):
         rejected as it would be in real time, and the world goes on with a braking command.
         """
         message, stamp = self._waiting, self._sensors.stamp
-        if message is None or stamp is None:
+        if stamp is None:
+            return
+        if stamp != self._prepared[0]:
+            self._prepared = stamp, self._state()  # while the policy thinks
+        if message is None:
             return
         ahead = to_nanoseconds(message.header.stamp) - stamp
         if 0 < ahead < 1.5e9 * self.period:
             return
-        self._waiting = None
-        state = self._state()
+        self._waiting, state = None, self._prepared[1]
         if self._fresh and state is not None:
             self.shield.reset(state)
             self._fresh = False

@@ -64,6 +64,10 @@ def run_node(factory: Callable[[], Node], loop: Callable[[Any, Any], None] = spi
     except RobotControlError as error:
         print(f'error: {error}', file=sys.stderr, flush=True)
         code = 1
+    except Exception:
+        if rclpy.ok():
+            raise
+        # else a signal has shut the context down in the middle of a call, e.g. of a publication
     finally:
         # Ctrl-C may arrive twice (ros2 launch passes on what the terminal has sent already): not in the middle of this.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
