@@ -56,7 +56,6 @@ setup(
     },
     entry_points={
         'console_scripts': [f'{NAME} = {NAME}.__main__:main'],
-        'gymnasium.envs': [f'{NAME} = {NAME}.registration:register'],  # gymnasium.make finds our environments
     },
     zip_safe=False,
 )
