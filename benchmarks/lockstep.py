@@ -2,18 +2,18 @@
 
 The loop: this process → shield node → simulation node → this process, with a Unitree G1. The ring: three rclpy
 processes pass the same messages around with the same executor and compute nothing. The time of the physics, measured in
-memory, is taken out of the loop before the two are compared::
-
-    python -m benchmarks.lockstep --json
+memory, is taken out of the loop before the two are compared.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,11 +132,19 @@ class Loop:
                                                       position=self._robot.default_position[None]))
 
 
-def measure(robot: RobotModel, blocks: int) -> dict[str, float]:
-    """Median seconds per step of the loop, the ring and the physics.
+def measure(blocks: int = 10) -> dict[str, Any]:
+    """Compare the loop with the ring.
 
-    The three take turns block by block, so that whatever else the machine does meets all of them.
+    Loop, ring and physics take turns block by block, so that whatever else the machine does meets all of them.
+
+    Args:
+        blocks: Of ``BLOCK`` steps each.
+
+    Returns:
+        ``measured`` (loop) and ``reference`` (ring) [steps/s], from medians, and the ``ratio`` of the loop's rate without
+        physics to the ring's.
     """
+    robot = load_robot(ROBOT)
     with ExitStack() as stack:
         physics = stack.enter_context(closing(MujocoBackend(robot, threads=1)))
         subjects = {'physics': Loop(physics, robot), 'ring': _start_ring(stack, robot), 'loop': _start_loop(stack, robot)}
@@ -144,7 +152,11 @@ def measure(robot: RobotModel, blocks: int) -> dict[str, float]:
         for _ in range(blocks):
             for name, subject in subjects.items():
                 durations[name] += _time_block(subject)
-    return {name: float(np.median(values)) for name, values in durations.items()}
+    took = {name: float(np.median(values)) for name, values in durations.items()}
+    loop, ring = took['loop'], took['ring']
+    return {'name': 'lockstep', 'measured': 1 / loop, 'reference': 1 / ring, 'ratio': ring / (loop - took['physics']),
+            'unit': 'steps/s; the ratio leaves out the physics', 'loop_ms': 1e3 * loop, 'ring_ms': 1e3 * ring,
+            'physics_ms': 1e3 * took['physics'], 'steps': blocks * BLOCK}
 
 
 def _start_loop(stack: ExitStack, robot: RobotModel) -> Loop:
@@ -156,8 +168,10 @@ def _start_loop(stack: ExitStack, robot: RobotModel) -> Loop:
 
 def _start_ring(stack: ExitStack, robot: RobotModel) -> Ring:
     group = stack.enter_context(NodeGroup())
+    folder = Path(__file__).resolve().parent
+    search = os.pathsep.join(str(path) for path in (folder, folder.parent, os.environ.get('PYTHONPATH', '')) if path)
     for role in ('simulation', 'shield'):
-        group.start(role, {'role': role}, module='benchmarks.lockstep')
+        group.start(role, {'role': role}, module=Path(__file__).stem, environment={'PYTHONPATH': search})
     ring = stack.enter_context(closing(Ring(robot, group.domain.id)))
     group.wait_until(ring.connected, 'the ring is connected')
     time.sleep(1.0)  # its two helpers must have found each other, too, which is not seen from here
@@ -176,22 +190,14 @@ def _time_block(subject: Any) -> list[float]:
     return durations
 
 
-def main() -> int:
-    """Print the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> None:
+    """Print the result as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--blocks', type=int, default=10, help=f'of {BLOCK} steps each')
-    parser.add_argument('--json', action='store_true', help='one JSON object on one line')
-    arguments = parser.parse_args()
-    took = measure(load_robot(ROBOT), arguments.blocks)
-    loop, ring, physics = took['loop'], took['ring'], took['physics']
-    result = {'measured': 1 / loop, 'reference': 1 / ring, 'ratio': ring / (loop - physics), 'unit': 'steps/s',
-              'what': 'lock-step loop of three processes beside a bare ring that passes the same messages; the ratio leaves '
-                      'out the physics; medians',
-              'physics_ms': 1e3 * physics, 'loop_ms': 1e3 * loop, 'ring_ms': 1e3 * ring,
-              'steps': arguments.blocks * BLOCK}
-    print(json.dumps(result, indent=None if arguments.json else 2))
-    return 0
+    print(json.dumps(measure(parser.parse_args().blocks), indent=2))
 
 
 if __name__ == '__main__':
-    sys.exit(run_node(RingNode) if '--ros-args' in sys.argv else main())
+    if '--ros-args' in sys.argv:  # one of the ring's helpers
+        sys.exit(run_node(RingNode))
+    main()
