@@ -4,14 +4,14 @@ A lifecycle node, so an operator decides when the robot moves:
 
 * configure: load the policy file through the gate, compare it with the robot and its driver's gains, warm up;
 * activate: ramp from the measured pose to the policy's start pose, then run the policy at its control rate;
-* deactivate: ramp back to the default pose and go on holding it, since a humanoid falls when commands cease;
+* deactivate: ramp back to the default pose and go on holding it, as a humanoid falls when commands cease;
 * cleanup, shutdown: publish nothing more; the shield brakes and damps the robot.
 
 When the state is stale or not finite, or the policy's output is not finite, nothing is published: the shield then
 brakes. If that lasts for ``give_up_time``, the node deactivates itself and waits for a new activation.
 
 Subscribes: ``joint_states``, ``imu``, ``cmd_vel``; ``odom`` and ``contacts/<frame>`` only if the policy needs them.
-Publishes: ``policy/command`` (stamp = observation that it answers), ``diagnostics`` (phase, rate, jitter, latency, age).
+Publishes: ``policy/command`` (stamp = observation that it answers), ``diagnostics`` (phase, rate, jitter, latency).
 Calls: ``<driver>/get_parameters``, ``<driver>/set_parameters_atomically``.
 
 The garbage collector stays on, but what exists after configuring is frozen (``gc.freeze``): a collection in the loop
@@ -40,7 +40,7 @@ from rl_robot_control.policies.runner import PolicyRunner
 from rl_robot_control.robots import load_robot
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.conversions import CommandCodec, MessageError
-from rl_robot_control.ros.driver_gains import ensure_gains
+from rl_robot_control.ros.driver_gains import DriverGains
 from rl_robot_control.ros.inference_core import CoreSettings, InferenceCore, Phase, needed_quantities
 from rl_robot_control.ros.loop_timing import LoopTiming, TimingSummary
 from rl_robot_control.ros.parameters import Parameter, ParameterTable
@@ -54,8 +54,8 @@ PARAMETERS = ParameterTable('Inference', [
     Parameter(name='robot', default='', read_only=False,
               description="Robot: name in config/robots or path of a YAML file; empty: the policy's"),
     Parameter(name='driver', default='simulation', read_only=False,
-              description="Node that holds the drives' gains in its parameters 'stiffness' and 'damping'; they are compared "
-                          "with the policy's and set where it allows; empty: not checked"),
+              description="Node that holds the drives' gains in its parameters 'stiffness' and 'damping'; they are "
+                          "compared with the policy's and set where it allows; empty: not checked"),
     Parameter(name='driver_timeout', default=5.0, unit='s', minimum=0.1, maximum=60.0,
               description='How long to wait for an answer of the driver'),
     Parameter(name='cmd_vel_timeout', default=0.5, unit='s', minimum=0.05, maximum=10.0,
@@ -115,6 +115,14 @@ class InferenceNode(LifecycleNode):
         """After an unforeseen error: publish nothing more and become configurable again."""
         return self._transition(self._release, 'stopped after an error')
 
+    def destroy_node(self) -> None:
+        """Leave the graph."""
+        # rclpy leaves the lifecycle services to the garbage collector; until they go, and with them the participant,
+        # clients believe that the node is there and lose their requests.
+        self._release()
+        self._state_machine.destroy_when_not_in_use()
+        super().destroy_node()
+
     def _transition(self, action: Callable[[], Any], done: str) -> TransitionCallbackReturn:
         # rclpy drops exceptions of these callbacks without a word
         try:
@@ -134,6 +142,15 @@ class InferenceNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._release()
+        try:
+            self._prepare()
+        except Exception:
+            self._release()
+            raise
+        gc.collect()
+        gc.freeze()
+
+    def _prepare(self) -> None:
         self.settings = settings = PARAMETERS.read(self)
         if not settings.policy:
             raise ConfigurationError("parameter 'policy' is empty; give the path of an exported .onnx file.")
@@ -144,7 +161,7 @@ class InferenceNode(LifecycleNode):
                               'follows velocity commands (cmd_vel) only.')
         robot = load_robot(settings.robot or manifest.robot)
         runner = PolicyRunner(checked, robot)
-        self._gains = (robot.joint_names, manifest.stiffness, manifest.damping)
+        self._gains = self._connect_driver(robot, manifest)
         self._ensure_gains()
         needed = needed_quantities(manifest.interface, robot)
         self.core = InferenceCore(runner, robot.default_position, CoreSettings(
@@ -154,18 +171,23 @@ class InferenceNode(LifecycleNode):
         self._velocity = VelocityCommand(manifest.command_lower, manifest.command_upper, settings.cmd_vel_timeout)
         self._period, self._policy_name = manifest.control_period, checked.path.name
         self._listen(robot, needed)
-        gc.collect()
-        gc.freeze()
 
     def _listen(self, robot: Any, needed: set[str]) -> None:
         self._listener = RobotListener(self, robot, needed)
         velocity = interface.CMD_VEL.subscription(self, self._on_velocity)
         self._entities += [self._listener.close, lambda: self.destroy_subscription(velocity)]
 
-    def _ensure_gains(self) -> None:
+    def _connect_driver(self, robot: Any, manifest: Any) -> DriverGains | None:
         if not self.settings.driver:
             self.get_logger().warning("the driver's gains are not checked (parameter 'driver' is empty).")
-        elif ensure_gains(self, self.settings.driver, *self._gains, self.settings.driver_timeout):
+            return None
+        gains = DriverGains(self, self.settings.driver, robot.joint_names, manifest.stiffness, manifest.damping,
+                            self.settings.driver_timeout)
+        self._entities.append(gains.close)
+        return gains
+
+    def _ensure_gains(self) -> None:
+        if self._gains is not None and self._gains.ensure():
             self.get_logger().info(f"set the policy's gains in the driver '{self.settings.driver}'.")
 
     def _activate(self) -> None:
@@ -238,7 +260,7 @@ class InferenceNode(LifecycleNode):
         """Publish the diagnostics: every second, and whenever the phase changes."""
         phase = self.core.phase if self.core else Phase.IDLE
         self._reported = phase
-        level = {Phase.SILENT: DiagnosticStatus.ERROR, Phase.STOPPED: DiagnosticStatus.ERROR}.get(phase, DiagnosticStatus.OK)
+        level = DiagnosticStatus.ERROR if phase in (Phase.SILENT, Phase.STOPPED) else DiagnosticStatus.OK
         problem = self.core.problem if self.core and self.core.problem else self.problem
         status = DiagnosticStatus(level=level, name=self.get_fully_qualified_name(), message=problem or phase.value)
         status.values = [KeyValue(key='phase', value=phase.value)]

@@ -38,7 +38,7 @@ STATUS_PERIOD = 1.0  # [s]
 PARAMETERS = ParameterTable('Training', [
     ROBOT,
     Parameter(name='task', default='walk', description='Task: name in config/tasks or path of a YAML file'),
-    Parameter(name='algorithm', default='ppo', description='Algorithm: name in config/algorithms or path of a YAML file'),
+    Parameter(name='algorithm', default='ppo', description='Algorithm: name in config/algorithms or path of a YAML'),
     Parameter(name='out', default='', description="The run's folder"),
     Parameter(name='resume', default=False, description='Go on with the run that the folder holds'),
     Parameter(name='warm_start', default='', description='Folder of another run whose parameters to start from'),
@@ -99,8 +99,8 @@ class TrainingNode(Node):
             return
         self._reported = now
         self.report('training', dataclasses.asdict(progress))
-        self.get_logger().info(f'{progress.steps} of {progress.total_steps} steps, {progress.steps_per_second:.0f} per second, '
-                               f'reward {progress.mean_reward:.2f} per second')
+        self.get_logger().info(f'{progress.steps} of {progress.total_steps} steps, {progress.steps_per_second:.0f} per '
+                               f'second, reward {progress.mean_reward:.2f} per second')
 
 
 def main() -> None:

@@ -16,7 +16,8 @@ FORM = "'SECONDS:VX,VY,WZ' (e.g. 8:0.6,0,0) or 'NAME:SECONDS[@VALUE]' (e.g. forw
 # name → (direction vx, vy, wz; value where none is given [m/s] or [rad/s])
 NAMED = {
     'stand': ((0, 0, 0), 0.0), 'stop': ((0, 0, 0), 0.0), 'forward': ((1, 0, 0), 0.6), 'backward': ((-1, 0, 0), 0.3),
-    'left': ((0, 1, 0), 0.2), 'right': ((0, -1, 0), 0.2), 'turn_left': ((0, 0, 1), 0.5), 'turn_right': ((0, 0, -1), 0.5),
+    'left': ((0, 1, 0), 0.2), 'right': ((0, -1, 0), 0.2),
+    'turn_left': ((0, 0, 1), 0.5), 'turn_right': ((0, 0, -1), 0.5),
 }
 
 
@@ -88,15 +89,16 @@ def _segment(piece: str) -> Segment:
     if _is_number(head):
         values = [_number(part, piece) for part in tail.split(',')]
         if len(values) != 3:
-            raise ConfigurationError(f"command profile: piece '{piece}' gives {len(values)} velocities; three are needed: "
-                                     'vx, vy [m/s] and wz [rad/s].')
+            raise ConfigurationError(f"command profile: piece '{piece}' gives {len(values)} velocities; three are "
+                                     'needed: vx, vy [m/s] and wz [rad/s].')
         return Segment(duration=_duration(head, piece), velocity=(values[0], values[1], values[2]))
     if head not in NAMED:
         raise UnknownNameError('command', head, NAMED, where=f"command profile, piece '{piece}'")
     seconds, at, value = tail.partition('@')
     direction, default = NAMED[head]
     size = _number(value, piece) if at else default
-    return Segment(duration=_duration(seconds, piece), velocity=tuple(float(size * axis) for axis in direction), name=head)
+    velocity = (float(size * direction[0]), float(size * direction[1]), float(size * direction[2]))
+    return Segment(duration=_duration(seconds, piece), velocity=velocity, name=head)
 
 
 def _duration(text: str, piece: str) -> float:
@@ -108,7 +110,8 @@ def _duration(text: str, piece: str) -> float:
 
 def _number(text: str, piece: str) -> float:
     if not _is_number(text) or not math.isfinite(float(text)):
-        raise ConfigurationError(f"command profile: '{text}' in piece '{piece}' is no finite number; the form is {FORM}.")
+        raise ConfigurationError(f"command profile: '{text}' in piece '{piece}' is no finite number; the form is "
+                                 f'{FORM}.')
     return float(text)
 
 

@@ -118,7 +118,7 @@ def bring_up_lockstep(robot: str, *, control_period: float, physics: PhysicsSett
 def physics_parameters(physics: PhysicsSettings) -> dict[str, Any]:
     """The simulation node's parameters of the same names."""
     values = to_plain(physics)
-    return {key: value for key, value in values.items() if value != []}  # ROS cannot tell what an empty list is a list of
+    return {key: value for key, value in values.items() if value != []}  # an empty list has no type in ROS
 
 
 def request(group: NodeGroup, operator: Operator, transition: str) -> None:
@@ -129,7 +129,8 @@ def request(group: NodeGroup, operator: Operator, transition: str) -> None:
     """
     if not operator.change_state('inference', transition, START_TIMEOUT):
         node = group.nodes['inference']
-        raise PolicyError(f'the inference node refuses to {transition}; its log {node.log} ends with:\n{node.last_words(4)}')
+        raise PolicyError(f'the inference node refuses to {transition}; its log {node.log} ends with:\n'
+                          f'{node.last_words(4)}')
 
 
 def _start_real_time(group: NodeGroup, checked: CheckedModel, robot: str, recording: Path | None) -> None:
@@ -152,7 +153,7 @@ def _wait_until_connected(operator: Operator, record: bool) -> None:
         operator.wait_until(recording, 'the recorder listens', START_TIMEOUT)
     operator.wait_until(lambda: operator.value('shield', 'mode') not in ('', 'STARTING'), 'the shield knows the state',
                         START_TIMEOUT)
-    operator.wait_until(lambda: operator.value('inference', 'robot heard') == 'yes', 'the inference node hears the robot',
+    operator.wait_until(lambda: operator.value('inference', 'robot heard') == 'yes', 'inference hears the robot',
                         START_TIMEOUT)
 
 

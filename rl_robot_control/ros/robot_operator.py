@@ -64,6 +64,10 @@ class Operator:
         status = self.status(name)
         return {pair.key: pair.value for pair in status.values} if status else {}
 
+    def forget(self, name: str) -> None:
+        """Drop a diagnostic status, to wait for the next one."""
+        self._status = {key: status for key, status in self._status.items() if not key.endswith(name)}
+
     def change_state(self, node: str, transition: str, timeout: float = 30.0) -> bool:
         """Ask a lifecycle node for a transition.
 

@@ -64,4 +64,5 @@ class VelocityCommand:
         bounds = zip(AXES, values, self._lower, self._upper)
         findings = [f'{axis} {value:g} is outside [{lower:g}, {upper:g}]' for axis, value, lower, upper in bounds
                     if not lower <= value <= upper]
-        return f"velocity command clamped to the policy's range: {', '.join(findings)} (said once; see the diagnostics)."
+        found = ', '.join(findings)
+        return f"velocity command clamped to the policy's range: {found} (said once; see the diagnostics)."

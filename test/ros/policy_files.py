@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
+import functools
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +59,15 @@ def write_standing_policy(path: Path, robot: RobotModel | None = None) -> Path:
     """A policy that holds the default pose whatever it sees."""
     robot, interface = robot or load_robot('unitree_g1'), standing_interface()
     sizes = PolicyInterface(interface, robot, 1)
-    export_policy(Zeros(sizes.num_observations, sizes.num_actions), interface, robot, path, task='stand', algorithm='none',
-                  training={'seed': 0}, command_lower=(-0.5, 0.0, -0.5), command_upper=(0.8, 0.0, 0.5),
-                  sample_states=standing_states(robot))
+    export_policy(Zeros(sizes.num_observations, sizes.num_actions), interface, robot, path, task='stand',
+                  algorithm='none', training={'seed': 0}, command_lower=(-0.5, 0.0, -0.5),
+                  command_upper=(0.8, 0.0, 0.5), sample_states=standing_states(robot))
     return path
+
+
+@functools.lru_cache(maxsize=None)
+def standing_policy() -> Path:
+    """The standing policy for the G1, exported once per test run."""
+    folder = Path(tempfile.mkdtemp(prefix='rl_robot_control_test_'))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return write_standing_policy(folder / 'stand.onnx')

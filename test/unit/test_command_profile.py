@@ -10,8 +10,8 @@ def velocities(text):
     return [(segment.duration, segment.velocity) for segment in parse_profile(text).segments]
 
 
-@pytest.mark.parametrize('text', ['4:0,0,0 8:0.6,0,0', '4:0,0,0;8:0.6,0,0', 'stand:4,forward:8@0.6', 'stand:4 forward:8',
-                                  '4:0,0,0,8:0.6,0,0'])
+@pytest.mark.parametrize('text', ['4:0,0,0 8:0.6,0,0', '4:0,0,0;8:0.6,0,0', 'stand:4,forward:8@0.6',
+                                  'stand:4 forward:8', '4:0,0,0,8:0.6,0,0'])
 def test_forms_of_one_schedule(text):
     assert velocities(text) == [(4.0, (0.0, 0.0, 0.0)), (8.0, (0.6, 0.0, 0.0))]
 
