@@ -56,8 +56,8 @@ def run_demo(out: Path, *, robot: str = 'unitree_g1', task: str = 'walk', seed: 
     Raises:
         ConfigurationError: The folder is occupied, holds another demo, or a name is unknown.
     """
-    settings = DemoSettings(robot=robot, task=task, seed=seed, steps=steps, minutes=minutes, topic_minutes=topic_minutes,
-                            profile=profile, episodes=episodes)
+    settings = DemoSettings(robot=robot, task=task, seed=seed, steps=steps, minutes=minutes,
+                            topic_minutes=topic_minutes, profile=profile, episodes=episodes)
     demo_stages.check(settings)
     console = console or Console()
     page = _open_report(Path(out), settings, resume)
@@ -94,8 +94,9 @@ def _open_report(out: Path, settings: DemoSettings, resume: bool) -> Report:
         raise ConfigurationError(f"'{out}' holds no demo to resume (no report.json); start one without --resume.")
     for key, value in settings.identity().items():
         if earlier.data['settings'].get(key) != value:
-            raise ConfigurationError(f"the demo in '{out}' was started with {key}={earlier.data['settings'].get(key)!r}, not "
-                                     f'{value!r}; resume it with the same settings, or start another one.')
+            stored = earlier.data['settings'].get(key)
+            raise ConfigurationError(f"the demo in '{out}' was started with {key}={stored!r}, not {value!r}; "
+                                     'resume it with the same settings, or start another one.')
     return earlier
 
 

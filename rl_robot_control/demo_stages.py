@@ -129,7 +129,8 @@ def train_over_topics(context: StageContext) -> dict[str, Any]:
         after = rollout_return(out, backend, wanted.seed)
     before = float((context.folder / BEFORE).read_text())
     return {'steps': result.steps, 'minutes': result.minutes, 'return_before': before, 'return_after': after,
-            'summary': f'{result.steps:,} steps in {result.minutes:.1f} min; return before {before:.1f}, after {after:.1f}'}
+            'summary': f'{result.steps:,} steps in {result.minutes:.1f} min; return before {before:.1f}, '
+                       f'after {after:.1f}'}
 
 
 def rollout_return(run: Path, backend: Any, seed: int) -> float:

@@ -170,8 +170,8 @@ def _judge(name: str, unit: str, robot: RobotModel, times: FloatArray, excess: F
 
 
 def find_fall(recording: Recording, robot: RobotModel) -> float | None:
-    """When the robot fell (time received [s]) while it was driven: tilted or sunk too far. None: it did not, or its base
-    is fixed."""
+    """When the robot fell (time received [s]) while it was driven: tilted or sunk too far. None: it did not, or its
+    base is fixed."""
     if not robot.floating:
         return None
     start, end = recording.driven
@@ -305,7 +305,8 @@ def summarise(recording: Recording, robot: RobotModel, limits: ShieldLimits, con
     start, end = recording.driven
     followed = min(end, recording.base.received[-1]) - start if len(recording.base) and np.isfinite(start) else 0.0
     return {
-        'duration': recording.duration, 'commanded_duration': float(followed), 'complete': recording.complete, 'messages_lost': recording.lost,
+        'duration': recording.duration, 'commanded_duration': float(followed), 'complete': recording.complete,
+        'messages_lost': recording.lost,
         'fell': fall is not None, 'fall_time': fall,
         'max_tilt': _max(rotations.tilt(recording.base.quaternion[_within(recording.base.received, start, end)])),
         # as `evaluate` means it: distance of the average over a stride from the command

@@ -23,14 +23,14 @@ def add_run_figures(report: Report, recording: Recording, robot: RobotModel, lim
     _add(report, 'velocity.png', 'Velocity', 'Dashed: what cmd_vel asked for. Dark: the average over one stride, since '
          'a walking body sways within each.', lambda path: figures.velocity(path, recording, gait_period))
     _add(report, 'joint_ranges.png', 'Joint positions inside their limits', 'Each bar is a joint’s whole range; the '
-         'robot moved within the blue part and was sent to the orange one. A leg’s target may lie beyond a limit: it is a '
-         'handle on torque, and the shield draws it in as the joint comes near.',
+         'robot moved within the blue part and was sent to the orange one. A leg’s target may lie beyond a limit: it '
+         'is a handle on torque, and the shield draws it in as the joint comes near.',
          lambda path: figures.joint_ranges(path, recording, robot, limits))
     _add(report, 'shield_corrections.png', 'Shield corrections', 'Where the command to the robot differs from what the '
          'policy asked for. Dotted: the shield’s changes of mode.',
          lambda path: figures.shield_corrections(path, recording, robot))
-    _add(report, 'loop_timing.png', 'Loop timing', 'Left: time between commands (bars at the ends hold what lies beyond). '
-         'Right: time from the publication of an observation to that of its answer.',
+    _add(report, 'loop_timing.png', 'Loop timing', 'Left: time between commands (bars at the ends hold what lies '
+         'beyond). Right: time from the publication of an observation to that of its answer.',
          lambda path: figures.loop_timing(path, recording, control_period))
 
 
@@ -49,9 +49,10 @@ def add_pictures(report: Report, recording: Recording, robot: RobotModel) -> Non
     except video.RenderingError as error:
         report.note(str(error))
         return
-    report.add_figure(Picture(file=video.ANIMATION, title='Recorded run', caption='The recorded joint states and odometry '
-                              'of the deployed policy, drawn by MuJoCo.'))
-    report.add_figure(Picture(file=video.STRIP, title='Moments of the run', caption='The same at equally spaced times.'))
+    report.add_figure(Picture(file=video.ANIMATION, title='Recorded run', caption='The recorded joint states and '
+                              'odometry of the deployed policy, drawn by MuJoCo.'))
+    report.add_figure(Picture(file=video.STRIP, title='Moments of the run', 
+                              caption='The same at equally spaced times.'))
 
 
 def read_curve(path: Path, label: str, steps: str, value: str) -> Curve:

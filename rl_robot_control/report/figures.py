@@ -127,7 +127,8 @@ def joint_ranges(path: Path, recording: Recording, robot: RobotModel, limits: Sh
         axes = drawn.subplots()
         axes.barh(rows, 100, height=0.72, color=FAINT, label='limits of the URDF')
         inside = share(limits.position_lower[bounded]), share(limits.position_upper[bounded])
-        axes.barh(rows, inside[1] - inside[0], left=inside[0], height=0.72, color='#cbd2d9', label='limits of the shield')
+        axes.barh(rows, inside[1] - inside[0], left=inside[0], height=0.72, color='#cbd2d9',
+                  label='limits of the shield')
         reach = [-2.0, 102.0]  # a target may lie beyond a limit
         if len(commanded):
             ends = share(np.nanmin(commanded[:, bounded], axis=0)), share(np.nanmax(commanded[:, bounded], axis=0))

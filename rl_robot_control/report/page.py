@@ -178,8 +178,8 @@ def _segments(data: dict[str, Any]) -> str:
         f'<td class="number">{_three([*s["mean_velocity"], s["mean_yaw_rate"]])}</td>'
         f'<td class="number">{_number(s["speed_error"])}</td><td class="number">{_number(s["cycle_speed_error"])}</td>'
         f'<td class="number">{_number(s["yaw_error"])}</td></tr>' for s in segments)
-    return ('<section id="segments"><h2>Velocity, command by command</h2><table><thead><tr><th class="number">time [s]</th>'
-            '<th class="number">asked vx, vy [m/s], wz [rad/s]</th><th class="number">mean measured</th>'
+    return ('<section id="segments"><h2>Velocity, command by command</h2><table><thead><tr>'
+            '<th class="number">time [s]</th><th class="number">asked vx, vy [m/s], wz [rad/s]</th><th class="number">mean measured</th>'
             '<th class="number">speed error [m/s]</th><th class="number">over strides [m/s]</th>'
             f'<th class="number">yaw error [rad/s]</th></tr></thead><tbody>{rows}</tbody></table>'
             '<p class="note">The first second after each change of command is not judged. “Over strides” is the mean '
@@ -193,12 +193,14 @@ def _bounds(data: dict[str, Any]) -> str:
     rows = ''.join(
         f'<tr class="{"missed" if b["violations"] else "met"}"><td>{_text(b["name"])}</td>'
         f'<td class="number">{b["samples"]}</td><td class="number">{b["violations"]}</td>'
-        f'<td class="number">{_number(b["worst_excess"])} {_text(b["unit"])}</td><td>{_text(b["worst_joint"])}</td></tr>'
+        f'<td class="number">{_number(b["worst_excess"])} {_text(b["unit"])}</td>'
+        f'<td>{_text(b["worst_joint"])}</td></tr>'
         for b in bounds)
     return ('<section id="bounds"><h2>Inside the bounds</h2><table><thead><tr><th>Quantity</th>'
             '<th class="number">messages</th><th class="number">outside</th><th class="number">worst</th><th>joint</th>'
-            f'</tr></thead><tbody>{rows}</tbody></table><p class="note">Computed from the recorded topics, not from the '
-            'shield’s counters. “Worst” is the distance beyond the bound; negative: the least that was left.</p></section>')
+            f'</tr></thead><tbody>{rows}</tbody></table><p class="note">Computed from the recorded topics, not from '
+            'the shield’s counters. “Worst” is the distance beyond the bound; negative: the least that was left.</p>'
+            '</section>')
 
 
 def _details(data: dict[str, Any]) -> str:

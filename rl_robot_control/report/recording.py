@@ -65,7 +65,7 @@ class ImuStates(Stream):
 
 @dataclass(frozen=True, kw_only=True)
 class JointTargets(Stream):
-    """``policy/command`` (stamp: what it answers) or ``<controller>/commands`` (what it was checked against, or NaN)."""
+    """``policy/command`` (stamp: what it answers) or ``<controller>/commands`` (what it was checked with, or NaN)."""
 
     stamp: FloatArray = _empty(0)  # (M,) of the observation that is answered [s]
     position: FloatArray = _empty(0, 1)  # (M, J) [rad]

@@ -27,7 +27,8 @@ def judge(stages: dict[str, dict[str, Any]]) -> list[Target]:
     """Compare the numbers of a run's stages (as in ``report.json``) with the targets."""
     run = stages.get('deploy', {}).get('run') or {}
     memory = stages.get('export', {}).get('evaluation') or {}
-    return [_memory_falls(memory), _memory_speed(memory), _walked(run), _speed(run), *(_bound(run, name) for name in SHIELDED), _time(stages)]
+    return [_memory_falls(memory), _memory_speed(memory), _walked(run), _speed(run),
+            *(_bound(run, name) for name in SHIELDED), _time(stages)]
 
 
 def _memory_falls(found: dict[str, Any]) -> Target:

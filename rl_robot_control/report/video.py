@@ -89,8 +89,8 @@ def render(recording: Recording, robot: RobotModel, folder: Path, timeout: float
         if cause is None:
             return [folder / STRIP, folder / ANIMATION]
         causes.append(f'{driver}: {cause}')
-    raise RenderingError(f'no picture of the robot: MuJoCo found no OpenGL to draw without a window ({"; ".join(causes)})'
-                         f'. Install it, e.g. with: {INSTALL}')
+    raise RenderingError(f'no picture of the robot: MuJoCo found no OpenGL to draw without a window '
+                         f'({"; ".join(causes)}). Install it, e.g. with: {INSTALL}')
 
 
 def _render_with(driver: str, motion: Trajectory, robot: RobotModel, folder: Path, timeout: float) -> str | None:

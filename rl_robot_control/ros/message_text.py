@@ -8,8 +8,8 @@ import re
 import sys
 from pathlib import Path
 
-_BUILTIN = {'bool', 'byte', 'char', 'float32', 'float64', 'int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32', 'int64',
-            'uint64', 'string', 'wstring'}
+_BUILTIN = {'bool', 'byte', 'char', 'float32', 'float64', 'int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32',
+            'int64', 'uint64', 'string', 'wstring'}
 _SEPARATOR = '=' * 80
 
 
@@ -32,7 +32,8 @@ def definition(message_type: type) -> str:
         if text is None:
             return ''
         texts[key] = text
-        pending += [other for other in _held_types(text, key.split('/')[0]) if other not in texts and other not in pending]
+        known = {*texts, *pending}
+        pending += [other for other in _held_types(text, key.split('/')[0]) if other not in known]
     first, *others = texts.items()
     return '\n'.join([first[1], *(f'{_SEPARATOR}\nMSG: {key}\n{text}' for key, text in others)])
 

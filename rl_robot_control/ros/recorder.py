@@ -92,7 +92,8 @@ class RecordingFile:
             received, sent: Times [ns since 1970].
             sequence: The publisher's count, which shows lost messages.
         """
-        self._writer.add_message(channel, log_time=received, publish_time=sent, data=data, sequence=sequence & 0xffffffff)
+        self._writer.add_message(channel, log_time=received, publish_time=sent, data=data,
+                                 sequence=sequence & 0xffffffff)
 
     def flush(self) -> None:
         """Hand everything so far to the operating system, which a kill of this process does not undo."""
@@ -113,7 +114,8 @@ class Recorder(Node):
         settings = PARAMETERS.declare(self)
         if not settings.robot or not settings.out.endswith('.mcap'):
             raise ConfigurationError(f"recorder: parameters 'robot' ({settings.robot!r}) and 'out' ({settings.out!r}, "
-                                     "ending in .mcap) are needed, e.g. --ros-args -p robot:=unitree_g1 -p out:=run.mcap")
+                                     "ending in .mcap) are needed, e.g. --ros-args -p robot:=unitree_g1 -p "
+                                     'out:=run.mcap')
         robot = load_robot(settings.robot)
         self.file = RecordingFile(Path(settings.out), {
             'robot': robot.name, 'namespace': self.get_namespace(), 'joint_names': ' '.join(robot.joint_names)})

@@ -55,7 +55,8 @@ def start(group, node, out: Path, **parameters):
               interface.SHIELD_STATUS, interface.controller_commands(ROBOT.settings.topics.controller)]
     publishers = [topic.publisher(node) for topic in topics]
     names = [publisher.topic_name for publisher in publishers]
-    group.wait_until(lambda: all(f'hears {name}\n' in recorder.log.read_text() for name in names), 'the recorder listens')
+    group.wait_until(lambda: all(f'hears {name}\n' in recorder.log.read_text() for name in names),
+                     'the recorder listens')
     return publishers
 
 
@@ -157,7 +158,8 @@ def test_a_kill_leaves_a_readable_recording(group, node, tmp_path):
 def test_refusals(group, node, tmp_path):
     path = tmp_path / 'run.mcap'
     path.write_bytes(b'something else')
-    recorder = group.start('recorder', {'robot': 'unitree_g1', 'out': str(path)}, module='rl_robot_control.ros.recorder')
+    recorder = group.start('recorder', {'robot': 'unitree_g1', 'out': str(path)},
+                           module='rl_robot_control.ros.recorder')
     assert recorder.process.wait(30) == 2
     assert f"recording '{path}' exists already; choose another name or remove it." in recorder.last_words()
     assert path.read_bytes() == b'something else'

@@ -88,7 +88,8 @@ def test_a_command_that_says_what_it_answers_is_held_against_that_state(robot, l
     edge = robot.default_position[knee] + (limits.effort[knee] + 2.0 * limits.damping[knee]) / limits.stiffness[knee]
     recording = spoil(recording, 'commands', 'position', 100, knee, edge - 1e-3)
     assert violations(recording, robot, limits)['implied torque'] == 0  # fits the state before
-    told = dataclasses.replace(recording, commands=dataclasses.replace(recording.commands, stamp=recording.states.stamp))
+    commands = dataclasses.replace(recording.commands, stamp=recording.states.stamp)
+    told = dataclasses.replace(recording, commands=commands)
     assert violations(told, robot, limits)['implied torque'] == 1  # but it answers the state at rest
 
 
@@ -124,7 +125,7 @@ def test_an_empty_recording_is_judged_as_nothing_measured(robot, limits):
 
 
 def test_errors_of_a_glide(robot):
-    # Asked: 0.6 m/s from 2 s on; measured: 0.5 m/s all the time, turning at 0.1 rad/s. Constant, so every mean is exact.
+    # Asked: 0.6 m/s from 2 s on; measured: 0.5 m/s all the time, turning at 0.1 rad/s. All constant: means are exact.
     segments = checks.judge_segments(make_recording(robot, speed=0.5, yaw_rate=0.1))
     assert [s.command for s in segments] == [(0.0, 0.0, 0.0), (0.6, 0.0, 0.0)]
     stand, walk = segments
@@ -145,12 +146,12 @@ def test_the_first_second_is_not_judged_and_sway_cancels_over_a_stride(robot):
     swaying = dataclasses.replace(recording, base=dataclasses.replace(base, linear_velocity=velocity))
     walk = checks.judge_segments(swaying, gait_period=0.8)[1]
     assert walk.cycle_speed_error < 0.003
-    assert walk.speed_error < 0.03  # 6.98 s are no whole number of strides: at most 0.3 · 0.8 / π / 6.98 = 0.011 remains
+    assert walk.speed_error < 0.03  # 6.98 s are not whole strides: at most 0.3 · 0.8 / π / 6.98 = 0.011 remains
 
 
 def test_velocity_is_taken_along_the_heading_whatever_the_pitch(robot):
     recording = make_recording(robot, yaw_rate=0.0)
-    # Pitched forward by 0.3 rad, a motion of 0.5 m/s along the level heading is (0.5 cos 0.3, 0, 0.5 sin 0.3) in the base.
+    # Pitched forward by 0.3 rad, 0.5 m/s along the level heading is (0.5 cos 0.3, 0, 0.5 sin 0.3) in the base.
     count = len(recording.base)
     base = dataclasses.replace(
         recording.base, quaternion=np.tile([0.0, np.sin(0.15), 0.0, np.cos(0.15)], (count, 1)),

@@ -98,7 +98,7 @@ def test_an_interrupt_stops_and_resume_goes_on_where_it_was(stages, tmp_path):
 
 def test_an_occupied_folder_is_refused(stages, tmp_path):
     (tmp_path / 'precious.txt').write_text('mine')
-    with pytest.raises(ConfigurationError, match=r'is not empty; go on with the demo in it with --resume, or give another'):
+    with pytest.raises(ConfigurationError, match=r'is not empty; go on with the demo in it with --resume'):
         run(tmp_path)
     with pytest.raises(ConfigurationError, match=r'holds no demo to resume'):
         run(tmp_path, resume=True)
