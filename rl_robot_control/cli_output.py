@@ -31,12 +31,17 @@ def progress(what: str) -> Iterator[Callable[[str, float], None]]:
 
 
 def show_result(result: dict[str, Any], as_json: bool, title: str) -> None:
-    """Print a result as one JSON object, or as a table of its plain values."""
+    """Print a result as one JSON object, or as a table of its plain values and one of each list of mappings."""
     if as_json:
         print_json(result)
-    else:
-        print_table(title, ('', ''), [(key.replace('_', ' '), _text(value)) for key, value in result.items()
-                                       if not isinstance(value, dict)])
+        return
+    lists = {key: value for key, value in result.items() if isinstance(value, list)}
+    print_table(title, ('', ''), [(key.replace('_', ' '), value) for key, value in result.items()
+                                  if key not in lists and not isinstance(value, dict)])
+    for key, entries in lists.items():
+        if entries and isinstance(entries[0], dict):
+            print_table(key.replace('_', ' '), [name.replace('_', ' ') for name in entries[0]],
+                        [tuple(entry.values()) for entry in entries])
 
 
 def print_json(value: Any) -> None:

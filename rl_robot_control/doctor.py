@@ -85,7 +85,7 @@ def check_ros() -> list[Finding]:
     origin = importlib.util.find_spec('rclpy').origin
     wheel = 'from pip' if _is_installed('ros-rclpy') else "the system's"
     findings = [Finding(name='ROS 2', good=True, detail=f'rclpy {wheel}, {os.path.dirname(str(origin))}')]
-    missing = [name for name in ('launch', 'launch_ros') if importlib.util.find_spec(name) is None]
+    missing = [name for name in ('launch', 'launch_ros') if not _is_package(name)]
     if missing:
         findings.append(Finding(name='ROS 2 launch', good=None, detail='not found: ' + ', '.join(missing),
                                 advice='Only the launch files need it; it comes with a ROS 2 installation.'))
@@ -156,6 +156,12 @@ def _is_installed(name: str) -> bool:
         return True
     except importlib.metadata.PackageNotFoundError:
         return False
+
+
+def _is_package(name: str) -> bool:
+    """Whether a real package can be imported; a mere folder of that name has no origin."""
+    found = importlib.util.find_spec(name)
+    return found is not None and found.origin is not None
 
 
 def _loopback() -> Finding:
