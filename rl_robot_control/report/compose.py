@@ -51,7 +51,7 @@ def add_pictures(report: Report, recording: Recording, robot: RobotModel) -> Non
         return
     report.add_figure(Picture(file=video.ANIMATION, title='Recorded run', caption='The recorded joint states and '
                               'odometry of the deployed policy, drawn by MuJoCo.'))
-    report.add_figure(Picture(file=video.STRIP, title='Moments of the run', 
+    report.add_figure(Picture(file=video.STRIP, title='Moments of the run',
                               caption='The same at equally spaced times.'))
 
 

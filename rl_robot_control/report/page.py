@@ -179,7 +179,8 @@ def _segments(data: dict[str, Any]) -> str:
         f'<td class="number">{_number(s["speed_error"])}</td><td class="number">{_number(s["cycle_speed_error"])}</td>'
         f'<td class="number">{_number(s["yaw_error"])}</td></tr>' for s in segments)
     return ('<section id="segments"><h2>Velocity, command by command</h2><table><thead><tr>'
-            '<th class="number">time [s]</th><th class="number">asked vx, vy [m/s], wz [rad/s]</th><th class="number">mean measured</th>'
+            '<th class="number">time [s]</th><th class="number">asked vx, vy [m/s], wz [rad/s]</th>'
+            '<th class="number">mean measured</th>'
             '<th class="number">speed error [m/s]</th><th class="number">over strides [m/s]</th>'
             f'<th class="number">yaw error [rad/s]</th></tr></thead><tbody>{rows}</tbody></table>'
             '<p class="note">The first second after each change of command is not judged. “Over strides” is the mean '
