@@ -141,22 +141,23 @@ def measure(blocks: int = 10) -> dict[str, Any]:
         blocks: Of ``BLOCK`` steps each.
 
     Returns:
-        ``measured`` (loop) and ``reference`` (ring) [steps/s], from medians, and the ``ratio`` of the loop's rate without
-        physics to the ring's.
+        ``measured`` (loop) and ``reference`` (ring) [steps/s], from medians, and the ``ratio`` of the loop's rate
+        without physics to the ring's.
     """
     robot = load_robot(ROBOT)
     with ExitStack() as stack:
         physics = stack.enter_context(closing(MujocoBackend(robot, threads=1)))
-        subjects = {'physics': Loop(physics, robot), 'ring': _start_ring(stack, robot), 'loop': _start_loop(stack, robot)}
+        subjects = {'physics': Loop(physics, robot), 'ring': _start_ring(stack, robot),
+                    'loop': _start_loop(stack, robot)}
         durations: dict[str, list[float]] = {name: [] for name in subjects}
         for _ in range(blocks):
             for name, subject in subjects.items():
                 durations[name] += _time_block(subject)
     took = {name: float(np.median(values)) for name, values in durations.items()}
     loop, ring = took['loop'], took['ring']
-    return {'name': 'lockstep', 'measured': 1 / loop, 'reference': 1 / ring, 'ratio': ring / (loop - took['physics']),
-            'unit': 'steps/s; the ratio leaves out the physics', 'loop_ms': 1e3 * loop, 'ring_ms': 1e3 * ring,
-            'physics_ms': 1e3 * took['physics'], 'steps': blocks * BLOCK}
+    return {'name': 'lockstep', 'measured': 1 / loop, 'reference': 1 / ring,
+            'ratio': ring / (loop - took['physics']), 'unit': 'steps/s; the ratio leaves out the physics',
+            'loop_ms': 1e3 * loop, 'ring_ms': 1e3 * ring, 'physics_ms': 1e3 * took['physics'], 'steps': blocks * BLOCK}
 
 
 def _start_loop(stack: ExitStack, robot: RobotModel) -> Loop:

@@ -1,8 +1,8 @@
 """Shield node: lets safe commands through and changes, brakes or damps the others.
 
-``mode: realtime``: a command is checked when it arrives; in between, a watchdog on the monotonic clock keeps braking and
-damping targets flowing. ``mode: lockstep``: each command is checked against the state that it answers, and time is the
-simulation's, so a learner may think for as long as it likes.
+``mode: realtime``: a command is checked when it arrives; in between, a watchdog on the monotonic clock keeps braking
+and damping targets flowing. ``mode: lockstep``: each command is checked against the state that it answers, and time is
+the simulation's, so a learner may think for as long as it likes.
 
 While no safe target is known (no valid state), nothing is published: the robot's own command time-out then damps it.
 

@@ -1,8 +1,8 @@
 """Simulation node: one robot in MuJoCo, behind the topics that a real robot has.
 
-``mode: lockstep``: the world advances by exactly one control period per command and answers with the state at its end;
-it waits as long as it takes for the next command. ``mode: realtime``: the world follows the monotonic clock, and a robot
-that gets no command for ``command_timeout`` is damped.
+``mode: lockstep``: the world advances by exactly one control period per command and answers with the state at its
+end; it waits as long as it takes for the next command. ``mode: realtime``: the world follows the monotonic clock, and a
+robot that gets no command for ``command_timeout`` is damped.
 
 Publishes: ``joint_states``, ``imu``, ``odom``, ``contacts/<frame>``, ``/clock``.
 Subscribes: ``<controller>/commands`` (a command of the wrong size or with NaN is refused, and so is one that says that
@@ -50,12 +50,14 @@ def parameter_table(robot: RobotModel) -> ParameterTable:
         ROBOT,
         Parameter(name='mode', default='realtime', choices=('lockstep', 'realtime'),
                   description='One control period per command, or the pace of the clock'),
-        Parameter(name='timestep', default=0.005, unit='s', minimum=0.0001, maximum=0.02, description='Physics timestep'),
+        Parameter(name='timestep', default=0.005, unit='s', minimum=0.0001, maximum=0.02,
+                  description='Physics timestep'),
         Parameter(name='collisions', default='full', choices=('full', 'feet'),
                   description="All links collide, or only those of frames with a contact box"),
         Parameter(name='welded_joints', default=(), strings=True,
                   description='Joints held rigidly at the default pose; regular expressions'),
-        Parameter(name='friction', default=1.0, minimum=0.01, maximum=10.0, description='Sliding friction of the floor'),
+        Parameter(name='friction', default=1.0, minimum=0.01, maximum=10.0,
+                  description='Sliding friction of the floor'),
         Parameter(name='control_period', default=0.02, unit='s', minimum=0.001, maximum=1.0,
                   description='Simulated time per command, in lock-step'),
         Parameter(name='publish_period', default=0.005, unit='s', minimum=0.001, maximum=1.0,
@@ -80,7 +82,7 @@ def parameter_table(robot: RobotModel) -> ParameterTable:
 
 
 def initial_state(robot: RobotModel, settings: Any) -> InitialState:
-    """Where a reset puts the robot: the ``reset.*`` parameters, the default pose where they are empty, and the noise."""
+    """Where a reset puts the robot: ``reset.*``, the default pose where they are empty, and the noise."""
     default = robot.default_state(1)
     values = {}
     for name in InitialState.__dataclass_fields__:
@@ -102,8 +104,8 @@ class SimulationNode(Node):
         self.settings = settings = self.table.declare(self)
         self.lockstep = settings.mode == 'lockstep'
         self._check(vars(settings))
-        physics = PhysicsSettings(timestep=settings.timestep, collisions=settings.collisions, friction=settings.friction,
-                                  welded_joints=list(settings.welded_joints))
+        physics = PhysicsSettings(timestep=settings.timestep, collisions=settings.collisions,
+                                  friction=settings.friction, welded_joints=list(settings.welded_joints))
         self.period = settings.control_period if self.lockstep else settings.publish_period
         self.world = MujocoBackend(robot, 1, self.period, physics, threads=1)
         self._period = round(self.period * 1e9)
@@ -206,13 +208,13 @@ class SimulationNode(Node):
         """
         joints = self.robot.num_joints
         lengths = {'stiffness': (joints,), 'damping': (joints,), 'push_velocity': (0, 6),
-                   'reset_joint_position': (0, joints), 'reset_joint_velocity': (0, joints), 'reset_base_position': (0, 3),
-                   'reset_base_quaternion': (0, 4), 'reset_base_linear_velocity': (0, 3),
+                   'reset_joint_position': (0, joints), 'reset_joint_velocity': (0, joints),
+                   'reset_base_position': (0, 3), 'reset_base_quaternion': (0, 4), 'reset_base_linear_velocity': (0, 3),
                    'reset_base_angular_velocity': (0, 3)}
         for name, allowed in lengths.items():
             if name in values and len(values[name]) not in allowed:
-                raise ConfigurationError(f"parameter '{name.replace('reset_', 'reset.')}' holds {len(values[name])} numbers; "
-                                         f"{' or '.join(map(str, allowed))} are needed.")
+                raise ConfigurationError(f"parameter '{name.replace('reset_', 'reset.')}' holds {len(values[name])} "
+                                         f"numbers; {' or '.join(map(str, allowed))} are needed.")
         quaternion = values.get('reset_base_quaternion')
         if quaternion and abs(np.linalg.norm(quaternion) - 1.0) > 1e-3:
             raise ConfigurationError(f"parameter 'reset.base_quaternion' is {quaternion}, of length "

@@ -84,8 +84,8 @@ class RosBackend:
         while not self._try_reset():
             # Until the other processes know of each other, the state may reach only some of them.
             if self._connected or time.monotonic() > deadline:
-                raise BackendTimeoutError(f'after a reset no state arrived on {self._silent()}; do the simulation and the '
-                                          'shield run in lock-step, with the same robot and ROS domain?')
+                raise BackendTimeoutError(f'after a reset no state arrived on {self._silent()}; do the simulation and '
+                                          'the shield run in lock-step, with the same robot and ROS domain?')
         self._connected, self._start = True, self._stamp
         return self._state()
 
@@ -152,9 +152,9 @@ class RosBackend:
         """
         seen = self._sensors.stamps[interface.JOINT_STATES.name]
         if seen is not None and seen > stamp:
-            raise BackendError(f'{interface.JOINT_STATES.name} is {(seen - stamp) * 1e-9:.3f} s ahead of the answer that was '
-                               'waited for: something else commands or resets this simulation, or its control period is '
-                               f'not {self.control_period} s.')
+            raise BackendError(f'{interface.JOINT_STATES.name} is {(seen - stamp) * 1e-9:.3f} s ahead of the answer '
+                               'that was waited for: something else commands or resets this simulation, or its control '
+                               f'period is not {self.control_period} s.')
         return seen == stamp == self._sensors.stamp and self._echoed == self._stamp
 
     def _answered(self, command: JointCommand) -> int:
@@ -194,8 +194,8 @@ class RosBackend:
     def _wait_for_peers(self, deadline: float) -> None:
         for name, client in self._clients.items():
             if not self._wait(client.service_is_ready, deadline - time.monotonic()):
-                raise BackendTimeoutError(f"service '{name}' is not offered; is the {name.partition('/')[0]} node running "
-                                          'in this ROS domain?')
+                raise BackendTimeoutError(f"service '{name}' is not offered; is the {name.partition('/')[0]} node "
+                                          'running in this ROS domain?')
         for subscription in self._subscriptions:
             if not self._wait(lambda s=subscription: s.get_publisher_count() > 0, deadline - time.monotonic()):
                 raise BackendTimeoutError(f"topic '{subscription.topic_name}' has no publisher; is it the same robot "
@@ -213,7 +213,8 @@ class RosBackend:
     def _set_parameters(self, values: dict[str, Any]) -> None:
         messages = [Parameter(name, Parameter.Type.DOUBLE_ARRAY, value).to_parameter_msg()
                     for name, value in values.items()]
-        answer = self._call('simulation/set_parameters_atomically', SetParametersAtomically.Request(parameters=messages))
+        request = SetParametersAtomically.Request(parameters=messages)
+        answer = self._call('simulation/set_parameters_atomically', request)
         if not answer.result.successful:
             raise BackendError(f'the simulation refuses its parameters: {answer.result.reason}')
 

@@ -95,6 +95,6 @@ def object_pose(name: str) -> Topic:
 EMERGENCY_STOP = Service('shield/emergency_stop', Trigger, 'stop and latch')
 REARM = Service('shield/rearm', Trigger, 'leave a latched stop; refused while the robot moves')
 SHIELD_RESET = Service('shield/reset', Trigger, 'forget the past after a simulation reset; lock-step only')
-SIMULATION_RESET = Service('simulation/reset', Trigger, "apply the parameters 'seed' and 'reset.*' and publish the state")
+SIMULATION_RESET = Service('simulation/reset', Trigger, "apply the parameters 'seed' and 'reset.*', publish the state")
 SIMULATION_PAUSE = Service('simulation/pause', SetBool, 'stop and go on')
 SIMULATION_RELEASE = Service('simulation/release', Trigger, 'let go of the base that hold_until_command holds')

@@ -20,9 +20,8 @@ from rclpy.parameter import Parameter as RosParameter
 
 from rl_robot_control.errors import ConfigurationError, UnknownNameError
 
-Value = bool | int | float | str | Sequence[float] | Sequence[str]
-_KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'text', 'double_array': 'a list of numbers',
-          'string_array': 'a list of texts'}
+_KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'text',
+          'double_array': 'a list of numbers', 'string_array': 'a list of texts'}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +67,8 @@ class Parameter:
         if kind is int:
             self._bounds(value)
         if self.required and not value:
-            raise ConfigurationError(f"parameter '{self.name}' is not set. {self.description}, e.g. -p {self.name}:=VALUE.")
+            raise ConfigurationError(f"parameter '{self.name}' is not set. {self.description}, "
+                                     f'e.g. -p {self.name}:=VALUE.')
         if self.choices and value not in self.choices:
             raise UnknownNameError(f"value of parameter '{self.name}'", value, self.choices)
         return value
@@ -82,7 +82,8 @@ class Parameter:
         low, high = self.minimum, self.maximum
         if self.kind is float and (low is not None or high is not None):
             descriptor.floating_point_range = [FloatingPointRange(
-                from_value=float(-math.inf if low is None else low), to_value=float(math.inf if high is None else high))]
+                from_value=float(-math.inf if low is None else low),
+                to_value=float(math.inf if high is None else high))]
         if self.kind is int and (low is not None or high is not None):
             descriptor.integer_range = [IntegerRange(from_value=-2**63 if low is None else int(low),
                                                      to_value=2**63 - 1 if high is None else int(high))]
@@ -112,9 +113,11 @@ class Parameter:
     def _bounds(self, value: float) -> None:
         unit = f' {self.unit}' if self.unit else ''
         if self.minimum is not None and value < self.minimum:
-            raise ConfigurationError(f"parameter '{self.name}' is {value}{unit}; it must be at least {self.minimum}{unit}.")
+            raise ConfigurationError(f"parameter '{self.name}' is {value}{unit}; it must be "
+                                     f'at least {self.minimum}{unit}.')
         if self.maximum is not None and value > self.maximum:
-            raise ConfigurationError(f"parameter '{self.name}' is {value}{unit}; it must be at most {self.maximum}{unit}.")
+            raise ConfigurationError(f"parameter '{self.name}' is {value}{unit}; it must be "
+                                     f'at most {self.maximum}{unit}.')
 
 
 class ParameterTable:
@@ -162,7 +165,8 @@ class ParameterTable:
         node.add_on_set_parameters_callback(check)
 
 
-ROBOT = Parameter(name='robot', default='', required=True, description='Robot: name in config/robots or path of a YAML file')
+ROBOT = Parameter(name='robot', default='', required=True,
+                  description='Robot: name in config/robots or path of a YAML file')
 
 
 def _declare(node: Node, row: Parameter) -> Any:

@@ -125,12 +125,11 @@ class NodeGroup:
         self.namespace = namespace
         self.domain = Domain()
         self.nodes: dict[str, NodeProcess] = {}
-        self.environment = {**os.environ, 'ROS_DOMAIN_ID': str(self.domain.id),
-                            'ROS_AUTOMATIC_DISCOVERY_RANGE': os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST'),
+        # this process's own participants (RosBackend, recorder) must find the nodes, so it is set here, too
+        reach = os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+        self.environment = {**os.environ, 'ROS_DOMAIN_ID': str(self.domain.id), 'ROS_AUTOMATIC_DISCOVERY_RANGE': reach,
                             PARENT_VARIABLE: str(os.getpid()), 'PYTHONUNBUFFERED': '1',
                             **{k: os.environ.get(k, v) for k, v in _ONE_THREAD.items()}}
-        # this process's own participants (RosBackend, recorder) must find the nodes
-        os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = self.environment['ROS_AUTOMATIC_DISCOVERY_RANGE']
 
     def __enter__(self) -> NodeGroup:
         return self

@@ -7,7 +7,7 @@ import importlib.util
 import pytest
 
 if importlib.util.find_spec('rclpy') is None:
-    collect_ignore_glob = ['test_*.py']  # the ROS 2 client library is not installed: pip install "rl_robot_control[ros]"
+    collect_ignore_glob = ['test_*.py']  # no ROS 2 client library: pip install "rl_robot_control[ros]"
 
 
 @pytest.fixture

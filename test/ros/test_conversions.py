@@ -11,8 +11,18 @@ from geometry_msgs.msg import WrenchStamped
 from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Float64MultiArray
 
-from rl_robot_control.ros.conversions import (CommandCodec, ControllerCodec, JointOrder, MessageError, StateDecoder,
-                                              StateEncoder, seconds_to_time, to_nanoseconds, to_seconds, to_time)
+from rl_robot_control.ros.conversions import (
+    CommandCodec,
+    ControllerCodec,
+    JointOrder,
+    MessageError,
+    StateDecoder,
+    StateEncoder,
+    seconds_to_time,
+    to_nanoseconds,
+    to_seconds,
+    to_time,
+)
 from rl_robot_control.types import RobotState
 
 

@@ -104,7 +104,7 @@ def test_bad_commands_brake_the_robot_and_the_world_goes_on(group, operator, g1)
             assert np.isfinite(backend.applied).all()
             assert after.time[0] == pytest.approx(state.time[0] + 0.02)
             state = after
-        operator.wait_until(lambda: operator.value('shield', 'rejected') == '4', 'the shield has rejected 4 commands', 5.0)
+        operator.wait_until(lambda: operator.value('shield', 'rejected') == '4', '4 commands are rejected', 5.0)
         assert operator.value('shield', 'mode') == ShieldMode.BRAKING.name
 
 

@@ -65,8 +65,9 @@ def rig(group, operator, g1):
 def shared_processes(tmp_path_factory, g1):
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv('ROS_DOMAIN_ID', raising=False)
-        with NodeGroup(tmp_path_factory.mktemp('logs')) as group, Operator(group.domain.id, watch=group.check) as operator:
-            yield Rig(group, operator, g1)
+        with NodeGroup(tmp_path_factory.mktemp('logs')) as group:
+            with Operator(group.domain.id, watch=group.check) as operator:
+                yield Rig(group, operator, g1)
 
 
 @pytest.fixture

@@ -30,17 +30,21 @@ class Rig:
         self.operator, self.node = operator, group.nodes['simulation']
         self.commands, self.codec = topic.publisher(operator.node), ControllerCodec(robot)
         self.ear = Ear(operator, interface.JOINT_STATES)
-        operator.wait_until(lambda: self.ear.connected and self.commands.get_subscription_count() > 0, 'connected', 30.0)
+        operator.wait_until(lambda: self.ear.connected and self.commands.get_subscription_count() > 0, 'connected',
+                            30.0)
 
     def reset(self):
         """Reset until the state is heard here: at first the simulation may not know its listener yet."""
-        while True:
+        for _ in range(20):
             answer = self.operator.call(interface.SIMULATION_RESET.type, 'simulation/reset',
                                         interface.SIMULATION_RESET.type.Request(), 10.0)
-            deadline = time.monotonic() + 0.5
-            self.operator.wait_until(lambda: self.heard(int(answer.message)) or time.monotonic() > deadline, 'reset', 5.0)
-            if self.heard(int(answer.message)):
+            if self.hears(int(answer.message), time.monotonic() + 0.5):
                 return int(answer.message)
+        raise AssertionError('no state arrived after 20 resets')
+
+    def hears(self, stamp, deadline):
+        self.operator.wait_until(lambda: self.heard(stamp) or time.monotonic() > deadline, 'a state', 5.0)
+        return self.heard(stamp)
 
     def heard(self, stamp):
         return bool(self.ear.messages) and to_nanoseconds(self.ear.latest.header.stamp) == stamp
