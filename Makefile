@@ -1,6 +1,6 @@
 # make demo, make test: each sets up .venv on its own. `make help` lists the rest.
 PYTHON ?= python3
-TORCH_INDEX ?=# address of PyTorch's CPU index; empty: pip's own sources (docs/dependencies.md)
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu# asked where there is no GPU and pip offers only the CUDA build
 ROS ?= auto# auto: the sourced ROS 2 if there is one, else the wheels; wheels: always the wheels
 PIP_VERSION := 26.3
 PYTEST_ARGS ?=

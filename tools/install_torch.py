@@ -19,16 +19,17 @@ from pathlib import Path
 PIP = [sys.executable, '-m', 'pip', '--disable-pip-version-check', 'install', '-qq', '--constraint', 'constraints.txt']
 ADVICE = """\
   There is no NVIDIA GPU here, but pip's sources offer only PyTorch's CUDA build (several GB). It works on the CPU too.
-  For the small CPU build, stop and run `make setup TORCH_INDEX=ADDRESS`, with the address of the CPU index that the
-  page "Get started locally" of pytorch.org shows (the part after --index-url)."""
+  For the small CPU build, stop and run `make setup TORCH_INDEX=ADDRESS`, with the address of an index that has it."""
 
 
 def main() -> int:
     """Install torch into the running environment; returns pip's exit code."""
-    index = os.environ.get('TORCH_INDEX', '').strip()
-    extra = ['--extra-index-url', index] if index and _answers(index) else []
-    if not extra and _wants_cpu_build() and _offers_cuda():
-        print(ADVICE, flush=True)
+    index, extra = os.environ.get('TORCH_INDEX', '').strip(), []
+    if _wants_cpu_build() and _offers_cuda():
+        if index and _answers(index):
+            extra = ['--extra-index-url', index]
+        else:
+            print(ADVICE, flush=True)
     return subprocess.call([*PIP, *extra, 'torch'])
 
 
