@@ -16,6 +16,7 @@ from rl_robot_control.robots import RobotModel
 from rl_robot_control.types import FloatArray, InitialState, JointCommand, RobotState
 
 DAMPING_WHEN_STOPPED = 3.0  # [N·m·s/rad], with no stiffness: what a damped humanoid drive does
+GANTRY_INERTIA = 1e5  # of a held base [kg] and [kg·m²]
 _STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
 
 
@@ -42,6 +43,7 @@ class MujocoBackend:
                  physics: PhysicsSettings | None = None, threads: int | None = None) -> None:
         physics = physics or PhysicsSettings()
         self.robot, self.num_robots, self.control_period = robot, num_robots, control_period
+        self.applied: FloatArray | None = None
         self.substeps = _substeps(control_period, physics.timestep)
         self.model = build_model(robot, physics)
         free = free_joints(robot, physics)
@@ -101,6 +103,7 @@ class MujocoBackend:
         if position.shape != (self.num_robots, self.robot.num_joints) or not np.isfinite(position).all():
             raise BackendError(f'a command must be finite and of shape {(self.num_robots, self.robot.num_joints)}; got '
                                f'shape {position.shape} with {np.count_nonzero(~np.isfinite(position))} values not finite.')
+        self.applied = position
         self._control[:] = (position if self._all_free else position[:, self._free])[:, None]
         chunk = max(1, self.num_robots // 16)
         self._rollout.rollout(self._models, self._data, self._state, self._control, skip_checks=True,
@@ -121,8 +124,14 @@ class MujocoBackend:
             self._state[index, start + 3:start + 6] += rotations.rotate_inverse(quaternion, velocity[:, 3:])
 
     def hold_base(self, on: bool) -> None:
-        """Hang the base from a gantry where it is now, or let it go."""
-        self._held_base = self._state[:, self._base_q].copy() if on and self.robot.floating else None
+        """Hang the base from a gantry where it is now, or let it go.
+
+        A held base is put back after every step; the inertia keeps it from falling within the step, so that the joints
+        carry their links' weight as they would below a real gantry.
+        """
+        if self.robot.floating:
+            self._held_base = self._state[:, self._base_q].copy() if on else None
+            self.model.dof_armature[:6] = GANTRY_INERTIA if on else 0.0
 
     def set_gains(self, stiffness: FloatArray, damping: FloatArray) -> None:
         """Set the drives' gains (J,) [N·m/rad], [N·m·s/rad] in all worlds."""

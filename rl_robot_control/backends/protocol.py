@@ -17,11 +17,13 @@ class Backend(Protocol):
         robot: The robot's model; all N are alike.
         num_robots: N.
         control_period: Time between two commands [s].
+        applied: (N, J) what the robots were told in the latest step, after a shield on the way [rad]; None before it.
     """
 
     robot: RobotModel
     num_robots: int
     control_period: float
+    applied: FloatArray | None
 
     def reset(self, initial: InitialState, index: np.ndarray) -> RobotState:
         """Put M of the robots into new configurations.

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from rl_robot_control.backends.protocol import Backend
-from rl_robot_control.shield import ShieldOutput
 from rl_robot_control.tasks.interface import PolicyInterface
 from rl_robot_control.tasks.task import Task
 from rl_robot_control.types import BoolArray, FloatArray, JointCommand, RobotState
@@ -81,12 +80,14 @@ class Episodes:
                     self.backend.push(velocity[mask], np.flatnonzero(mask))
         self.state = self.backend.step(JointCommand(stamp=self.state.time, position=target))
         self.steps += 1
-        correction, corrected, applied = self._shielded(target)
+        applied = self.backend.applied
+        correction = applied - target
         context = self.interface.view(self.state, correction)
         terminated = self.task.terminated(context)
         transition = Transition(reward=self.task.reward(context), terminated=terminated,
                                 truncated=(self.steps >= self.task.max_steps) & ~terminated,
-                                applied_position=applied, correction=correction, corrected=corrected)
+                                applied_position=applied, correction=correction,
+                                corrected=correction.any(axis=-1))
         self._next_commands()
         return transition
 
@@ -100,9 +101,3 @@ class Episodes:
         due = np.flatnonzero(self._until_command <= 0)
         if due.size and self._fixed_command is None:
             self.command[due], self._until_command[due] = self.task.sample_commands(self.random, due.size)
-
-    def _shielded(self, target: FloatArray) -> tuple[FloatArray, BoolArray, FloatArray]:
-        output: ShieldOutput | None = getattr(self.backend, 'last', None)
-        if output is None:
-            return np.zeros_like(target), np.zeros(self.num_robots, dtype=bool), target
-        return output.correction, output.corrected, output.command.position

@@ -22,6 +22,7 @@ class ShieldedBackend:
         self.robot, self.num_robots, self.control_period = backend.robot, backend.num_robots, backend.control_period
         self._state: RobotState | None = None
         self.last: ShieldOutput | None = None  # what the shield made of the latest command
+        self.applied: FloatArray | None = None
 
     def reset(self, initial: InitialState, index: np.ndarray) -> RobotState:
         """See ``Backend.reset``; the shield forgets these robots' past."""
@@ -34,7 +35,9 @@ class ShieldedBackend:
         if self._state is None:
             raise RuntimeError('reset() comes before step()')
         self.last = self.shield.step(self._state, command, now=float(self._state.time.max()))
-        self._state = self.inner.step(self._safe(self.last))
+        safe = self._safe(self.last)
+        self.applied = safe.position
+        self._state = self.inner.step(safe)
         return self._state
 
     def push(self, velocity: FloatArray, index: np.ndarray) -> None:

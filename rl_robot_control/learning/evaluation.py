@@ -110,11 +110,12 @@ def run_batch(world: Backend, task: Task, runner: PolicyRunner, commands: FloatA
     fell, succeeded, changed = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool), np.zeros(n)
     forward, turning, upright = np.empty((steps, n)), np.empty((steps, n)), np.zeros((steps, n), dtype=bool)
     for step in range(steps):
-        state = world.step(runner.step(state, commands))
+        command = runner.step(state, commands)
+        state = world.step(command)
         context = runner.interface.view(state)
         fell |= task.terminated(context)
         succeeded = task.succeeded(context) & ~fell
-        changed += _corrected(world)
+        changed += (world.applied != command.position).any(axis=-1)
         heading = rotations.yaw(state.base_quaternion)
         world_velocity = rotations.rotate(state.base_quaternion, state.base_linear_velocity)
         forward[step] = rotations.into_yaw_frame(heading, world_velocity)[:, 0]
@@ -164,11 +165,6 @@ def _standing(task: Task, random: np.random.Generator, count: int) -> InitialSta
              for name in ('joint_velocity', 'base_linear_velocity', 'base_angular_velocity')}
     return InitialState(joint_position=initial.joint_position, base_position=initial.base_position,
                         base_quaternion=initial.base_quaternion, **still)
-
-
-def _corrected(world: Backend) -> np.ndarray | float:
-    output = getattr(world, 'last', None)
-    return 0.0 if output is None else output.corrected
 
 
 def _in_range(speed: float, manifest: Any) -> bool:

@@ -112,6 +112,9 @@ def test_a_held_base_does_not_move_and_a_damped_robot_sinks(g1):
     for _ in range(20):
         state = backend.step(hold(g1, state))
     np.testing.assert_array_equal(state.base_position, [[0, 0, g1.settings.base.height]])
+    assert state.base_linear_acceleration[0, 2] == pytest.approx(9.81, rel=0.01)  # hanging, not falling
+    elbow = g1.joint_indices(['left_elbow_joint'])[0]
+    assert abs(state.joint_effort[0, elbow]) > 0.5  # it carries the forearm: about 0.9 kg at 0.1 m
     backend.hold_base(False)
     backend.damp()
     for _ in range(100):
