@@ -100,9 +100,7 @@ def learn(context: StageContext) -> dict[str, Any]:
 
 
 def train_over_topics(context: StageContext) -> dict[str, Any]:
-    """Go on learning with one robot in other processes: this process → shield → simulation, in lock-step."""
-    from rl_robot_control.learning.settings import TrainingSettings
-    from rl_robot_control.learning.trainer import Progress, train
+    """Go on learning with one robot: training node → shield node → simulation node, in lock-step."""
     wanted, out = context.settings, context.folder / TOPICS
     if not (context.folder / BEFORE).is_file():
         with _lockstep(context) as backend:
@@ -110,27 +108,36 @@ def train_over_topics(context: StageContext) -> dict[str, Any]:
             before = rollout_return(context.folder / LEARNING, backend, wanted.seed)
         replace(context.folder / BEFORE, f'{before!r}\n')
 
-    def show(progress: Progress) -> None:
-        context.progress(f'{progress.steps:,} steps over topics, {progress.steps_per_second:,.0f} steps/s',
-                         0.1 + 0.75 * min(1.0, progress.minutes / wanted.topic_minutes))
-
-    settings = TrainingSettings(robot=wanted.robot, task=wanted.task, algorithm=TOPICS_ALGORITHM,
-                                seed=wanted.seed, backend='ros', num_envs=1, minutes=wanted.topic_minutes)
-    resume = (out / 'checkpoint.pt').is_file()
-    if not resume:
-        shutil.rmtree(out, ignore_errors=True)  # a start that was killed before its first checkpoint
-    with _lockstep(context) as backend:
-        result = train(settings, out, resume=resume, backend=backend, on_progress=show,
-                       warm_start=None if resume else context.folder / LEARNING)
-    if not result.finished:
-        raise KeyboardInterrupt
+    steps, minutes = _learn_over_topics(context, out)
     with _lockstep(context) as backend:
         context.progress('evaluating after', 0.9)
         after = rollout_return(out, backend, wanted.seed)
     before = float((context.folder / BEFORE).read_text())
-    return {'steps': result.steps, 'minutes': result.minutes, 'return_before': before, 'return_after': after,
-            'summary': f'{result.steps:,} steps in {result.minutes:.1f} min; return before {before:.1f}, '
-                       f'after {after:.1f}'}
+    return {'steps': steps, 'minutes': minutes, 'return_before': before, 'return_after': after,
+            'summary': f'{steps:,} steps in {minutes:.1f} min; return before {before:.1f}, after {after:.1f}'}
+
+
+def _learn_over_topics(context: StageContext, out: Path) -> tuple[int, float]:
+    """Let the training node learn; its steps and minutes."""
+    from rl_robot_control.learning.run_folder import RunFolder
+    from rl_robot_control.ros.deployment import train_in_lockstep
+    wanted, folder = context.settings, RunFolder(out)
+    resume = (out / 'checkpoint.pt').is_file()
+    if not resume:
+        shutil.rmtree(out, ignore_errors=True)  # a start that was killed before its first checkpoint
+
+    def show() -> None:
+        rows = folder.metrics()
+        if rows:
+            context.progress(f'{rows[-1]["steps"]:,} steps over topics, {rows[-1]["steps_per_second"]:,.0f} steps/s',
+                             0.1 + 0.75 * min(1.0, rows[-1]['minutes'] / wanted.topic_minutes))
+
+    parameters = {'task': wanted.task, 'algorithm': TOPICS_ALGORITHM, 'out': str(out), 'resume': resume,
+                  'seed': wanted.seed, 'minutes': wanted.topic_minutes,
+                  'warm_start': '' if resume else str(context.folder / LEARNING)}
+    train_in_lockstep(parameters, robot=wanted.robot, watch=show, **_lockstep_settings(context))
+    rows = folder.metrics()
+    return (int(rows[-1]['steps']), rows[-1]['minutes']) if rows else (0, 0.0)
 
 
 def rollout_return(run: Path, backend: Any, seed: int) -> float:
@@ -172,12 +179,15 @@ def _network(folder: Any, settings: Any, env: Any, observation: Any, privileged:
 def _lockstep(context: StageContext) -> Any:
     """The simulation and the shield in lock-step, in processes of their own; gives the backend over topics."""
     from rl_robot_control.ros.deployment import bring_up_lockstep
-    from rl_robot_control.tasks.task import load_task
     context.progress('starting the processes', 0.0)
-    robot = context.settings.robot
-    task = load_task(context.settings.task, load_robot(robot))
-    return bring_up_lockstep(robot, control_period=task.control_period, physics=task.settings.training_physics,
-                             log_directory=context.folder / 'logs' / TOPICS)
+    return bring_up_lockstep(context.settings.robot, **_lockstep_settings(context))
+
+
+def _lockstep_settings(context: StageContext) -> dict[str, Any]:
+    from rl_robot_control.tasks.task import load_task
+    task = load_task(context.settings.task, load_robot(context.settings.robot))
+    return {'control_period': task.control_period, 'physics': task.settings.training_physics,
+            'log_directory': context.folder / 'logs' / TOPICS}
 
 
 def export(context: StageContext) -> dict[str, Any]:

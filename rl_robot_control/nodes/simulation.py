@@ -58,6 +58,7 @@ def parameter_table(robot: RobotModel) -> ParameterTable:
                   description='Joints held rigidly at the default pose; regular expressions'),
         Parameter(name='friction', default=1.0, minimum=0.01, maximum=10.0,
                   description='Sliding friction of the floor'),
+        Parameter(name='solver_iterations', default=10, minimum=1, maximum=1000, description='Of the contact solver'),
         Parameter(name='control_period', default=0.02, unit='s', minimum=0.001, maximum=1.0,
                   description='Simulated time per command, in lock-step'),
         Parameter(name='publish_period', default=0.005, unit='s', minimum=0.001, maximum=1.0,
@@ -105,7 +106,8 @@ class SimulationNode(Node):
         self.lockstep = settings.mode == 'lockstep'
         self._check(vars(settings))
         physics = PhysicsSettings(timestep=settings.timestep, collisions=settings.collisions,
-                                  friction=settings.friction, welded_joints=list(settings.welded_joints))
+                                  friction=settings.friction, welded_joints=list(settings.welded_joints),
+                                  solver_iterations=settings.solver_iterations)
         self.period = settings.control_period if self.lockstep else settings.publish_period
         self.world = MujocoBackend(robot, 1, self.period, physics, threads=1)
         self._period = round(self.period * 1e9)

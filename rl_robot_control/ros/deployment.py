@@ -6,6 +6,7 @@ policy follow a schedule of velocity commands, and stops everything again, howev
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rl_robot_control.ros.backend import RosBackend
 
 START_TIMEOUT = 60.0  # for a node to appear: a loaded machine loads a robot's meshes slowly [s]
+WATCH_PERIOD = 0.2  # [s]
 RAMP_TIMEOUT = 30.0  # [s]
 Progress = Callable[[str, float], None]  # what happens, and how much of the schedule is done, in [0, 1]
 
@@ -105,14 +107,49 @@ def bring_up_lockstep(robot: str, *, control_period: float, physics: PhysicsSett
     from rl_robot_control.ros.backend import RosBackend  # it needs the physics engine, a deployment does not
     model = load_robot(robot)
     with NodeGroup(log_directory) as group:
-        group.start('simulation', {'robot': robot, 'mode': 'lockstep', 'control_period': control_period,
-                                   'hold_until_command': held, **physics_parameters(physics or PhysicsSettings())})
-        group.start('shield', {'robot': robot, 'mode': 'lockstep', 'control_period': control_period})
+        _start_lockstep(group, robot, control_period, physics, held)
         backend = RosBackend(model, control_period, domain_id=group.domain.id, watch=group.check)
         try:
             yield backend
         finally:
             backend.close()
+
+
+def train_in_lockstep(training: dict[str, Any], *, robot: str, control_period: float,
+                      physics: PhysicsSettings | None = None, log_directory: Path | None = None,
+                      watch: Callable[[], None] = lambda: None) -> None:
+    """Run training node, shield and simulation in lock-step, each in a process of its own, until training ends.
+
+    An interrupt ends all three; the training node keeps its checkpoint.
+
+    Args:
+        training: The training node's parameters.
+        robot: Robot by name or file.
+        control_period: Time between two commands [s].
+        physics: How the robot is simulated; None: in full.
+        log_directory: Folder for the processes' logs; None: a temporary one.
+        watch: Called a few times per second meanwhile.
+
+    Raises:
+        BackendError: A process ended with an error; the message holds the end of its log.
+    """
+    with NodeGroup(log_directory) as group:
+        _start_lockstep(group, robot, control_period, physics, held=False)
+        learner = group.start('training', {'robot': robot, **training})
+        while learner.running():
+            watch()
+            time.sleep(WATCH_PERIOD)
+            if learner.running():
+                group.check()
+        if learner.process.returncode:
+            group.check()
+
+
+def _start_lockstep(group: NodeGroup, robot: str, control_period: float, physics: PhysicsSettings | None,
+                    held: bool) -> None:
+    group.start('simulation', {'robot': robot, 'mode': 'lockstep', 'control_period': control_period,
+                               'hold_until_command': held, **physics_parameters(physics or PhysicsSettings())})
+    group.start('shield', {'robot': robot, 'mode': 'lockstep', 'control_period': control_period})
 
 
 def physics_parameters(physics: PhysicsSettings) -> dict[str, Any]:

@@ -73,8 +73,9 @@ def frame_height(context: Context, *, frames: Sequence[str]) -> FloatArray:
 
 
 def contact(context: Context, *, frames: Sequence[str], threshold: float = 1.0) -> FloatArray:
-    """Whether frames touch something (force above the threshold [N]): 0 or 1, (N, F)."""
-    return (context.state.contact_force[:, context.robot.frame_indices(frames)] > threshold).astype(np.float64)
+    """Whether frames touch something (force above the threshold [N]): 0 or 1, NaN where it is not measured, (N, F)."""
+    force = context.state.contact_force[:, context.robot.frame_indices(frames)]
+    return np.where(np.isnan(force), np.nan, force > threshold)
 
 
 def frame_position(context: Context, *, frames: Sequence[str]) -> FloatArray:
