@@ -7,7 +7,6 @@ import dataclasses
 import mujoco
 import numpy as np
 
-from rl_robot_control import rotations
 from rl_robot_control.backends.mujoco_model import build_model
 from rl_robot_control.backends.physics import PhysicsSettings
 from rl_robot_control.robots import RobotModel
@@ -44,9 +43,8 @@ class FrameKinematics:
         data = self._data
         data.qpos[self._qpos], data.qvel[self._qvel] = state.joint_position[i], state.joint_velocity[i]
         if self._robot.floating:
-            quaternion = state.base_quaternion[i]
-            data.qpos[:3], data.qpos[3:7] = state.base_position[i], quaternion[[3, 0, 1, 2]]
-            data.qvel[:3] = rotations.rotate(quaternion, state.base_linear_velocity[i])
+            data.qpos[:3], data.qpos[3:7] = state.base_position[i], state.base_quaternion[i, [3, 0, 1, 2]]
+            mujoco.mju_rotVecQuat(data.qvel[:3], state.base_linear_velocity[i], data.qpos[3:7])
             data.qvel[3:6] = state.base_angular_velocity[i]
         if not (np.isfinite(data.qpos).all() and np.isfinite(data.qvel).all()):
             return False

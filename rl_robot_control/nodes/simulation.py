@@ -3,6 +3,7 @@
 ``mode: lockstep``: the world advances by exactly one control period per command and answers with the state at its
 end; it waits as long as it takes for the next command. ``mode: realtime``: the world follows the monotonic clock, and a
 robot that gets no command for ``command_timeout`` is damped.
+One that hangs from the gantry (``hold_until_command``) holds its pose until the first command.
 
 Publishes: ``joint_states``, ``imu``, ``odom``, ``contacts/<frame>``, ``/clock``.
 Subscribes: ``<controller>/commands`` (a command of the wrong size or with NaN is refused, and so is one that says that
@@ -154,7 +155,7 @@ class SimulationNode(Node):
         self.world.hold_base(False)
         state = self.world.reset(initial_state(self.robot, self.settings), np.array([0]))
         self.world.hold_base(self.settings.hold_until_command)
-        self._set_gains(damped=not self.lockstep)
+        self._set_gains(damped=not self.lockstep and self._silent())
         self._show(state)
 
     def _set_gains(self, damped: bool) -> None:
@@ -166,12 +167,18 @@ class SimulationNode(Node):
 
     def advance(self) -> None:
         """One period of real time."""
-        silent = self._target is None or time.monotonic() - self._received > self.settings.command_timeout
+        silent = self._silent()
         if silent != self.damped:
             self._set_gains(damped=silent)
             if silent:
                 self.get_logger().warning(f'no command for {self.settings.command_timeout} s: damping the robot.')
         self._step(self.robot.default_position if self._target is None else self._target)
+
+    def _silent(self) -> bool:
+        """Whether commands have ceased; a robot hung up in its pose holds it until the first one."""
+        if self._target is None:
+            return not self.settings.hold_until_command
+        return time.monotonic() - self._received > self.settings.command_timeout
 
     def _on_reset(self, _: Any, response: Any) -> Any:
         self._reset()
