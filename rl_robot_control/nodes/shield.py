@@ -4,7 +4,8 @@
 and damping targets flowing. ``mode: lockstep``: each command is checked against the state that it answers, and time is
 the simulation's, so a learner may think for as long as it likes.
 
-While no safe target is known (no valid state), nothing is published: the robot's own command time-out then damps it.
+While no safe target is known (no valid state), nothing is published: the robot's own command time-out then damps it. In
+real time nothing is published before the first command, either: whatever holds the robot until then goes on holding it.
 
 Subscribes: ``joint_states``, ``imu`` (unless the base is fixed), ``policy/command``.
 Publishes: ``<controller>/commands``, ``shield/status`` (at 5 Hz and at every change of mode).
@@ -37,6 +38,8 @@ from rl_robot_control.types import JointCommand, RobotState
 STATUS_PERIOD = 0.2  # [s]
 PUBLISHER_CHECK_PERIOD = 0.5  # [s]
 WARNING_PERIOD = 5.0  # [s]
+
+_WAITING = (ShieldMode.STARTING, ShieldMode.READY)
 
 PARAMETERS = ParameterTable('Shield', [
     ROBOT,
@@ -170,7 +173,7 @@ class ShieldNode(Node):
                answers: int | None = None) -> None:
         self._cycle_time = time.monotonic()
         self.output = output = self.shield.step(state, command, now=now, state_age=state_age)
-        if output.valid[0]:
+        if output.valid[0] and (self.lockstep or output.mode[0] not in _WAITING):
             checked = None if state is None else round(state.time[0] * 1e9)
             self._commands.publish(self._controller.encode(output.command.position[0], answers, checked))
         if output.mode[0] != self._mode:

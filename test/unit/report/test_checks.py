@@ -94,13 +94,13 @@ def test_a_command_that_says_what_it_answers_is_held_against_that_state(robot, l
 
 
 def test_a_leg_at_its_limit_must_not_be_sent_beyond(robot, limits):
-    knee = robot.joint_names.index('left_knee_joint')
-    upper = limits.position_upper[knee]
+    ankle = robot.joint_names.index('left_ankle_pitch_joint')
+    upper = limits.position_upper[ankle]
     recording = make_recording(robot)
     for row in (99, 100):
-        recording = spoil(recording, 'states', 'position', row, knee, upper - 0.1)
+        recording = spoil(recording, 'states', 'position', row, ankle, upper - 0.1)
     for target, expected in ((upper + 0.19, 0), (upper + 0.21, 1)):  # 0.1 rad left: 0.2 rad beyond at most
-        spoilt = spoil(recording, 'commands', 'position', 100, knee, target)
+        spoilt = spoil(recording, 'commands', 'position', 100, ankle, target)
         assert violations(spoilt, robot, limits)['commanded overshoot'] == expected
 
 
