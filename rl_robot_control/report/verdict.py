@@ -10,6 +10,7 @@ SPEED_ERROR = 0.2  # [m/s] while walking forward over topics
 MEMORY_EPISODES, MEMORY_FALLS = 50, 2  # in memory, 10 s each at 0.6 m/s
 MEMORY_SPEED_ERROR = 0.15  # [m/s]
 SHIELDED = ('commanded position', 'commanded overshoot', 'reference velocity', 'implied torque')
+MEASURED = ('measured position', 'measured velocity')  # of the joints, against the URDF
 TOTAL_TIME = 360.0  # [s] for all stages
 
 
@@ -28,7 +29,8 @@ def judge(stages: dict[str, dict[str, Any]]) -> list[Target]:
     run = stages.get('deploy', {}).get('run') or {}
     memory = stages.get('export', {}).get('evaluation') or {}
     return [_memory_falls(memory), _memory_speed(memory), _walked(run), _speed(run),
-            *(_bound(run, name) for name in SHIELDED), _time(stages)]
+            *(_bound(run, name, 'the shield’s bounds') for name in SHIELDED),
+            *(_bound(run, name, 'the URDF’s limits') for name in MEASURED), _time(stages)]
 
 
 def _memory_falls(found: dict[str, Any]) -> Target:
@@ -65,9 +67,9 @@ def _speed(run: dict[str, Any]) -> Target:
                   met=None if error is None else error <= SPEED_ERROR)
 
 
-def _bound(run: dict[str, Any], name: str) -> Target:
+def _bound(run: dict[str, Any], name: str, bounds: str) -> Target:
     found = [b for b in run.get('bounds', []) if b['name'] == name and b['samples']]
-    return Target(name=f'Over ROS: {name} outside the shield’s bounds', bound='0',
+    return Target(name=f'Over ROS: {name} outside {bounds}', bound='0',
                   value=f'{found[0]["violations"]} in {found[0]["samples"]} messages' if found else 'not measured',
                   met=found[0]['violations'] == 0 if found else None)
 
