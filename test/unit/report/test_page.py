@@ -77,7 +77,9 @@ def test_a_run_fills_every_section(report, robot, tmp_path):
                    'Over ROS: commanded position outside the shield’s bounds': True,
                    'Over ROS: commanded overshoot outside the shield’s bounds': True,
                    'Over ROS: reference velocity outside the shield’s bounds': True,
-                   'Over ROS: implied torque outside the shield’s bounds': True, 'Whole demo on 2 cores': None}
+                   'Over ROS: implied torque outside the shield’s bounds': True,
+                   'Over ROS: measured position outside the URDF’s limits': True,
+                   'Over ROS: measured velocity outside the URDF’s limits': True, 'Whole demo on 2 cores': None}
     assert data['stages']['deploy']['run']['mean_speed_error'] == pytest.approx(0.1)
     assert list(page.parent.glob('.*')) == []  # no half-written file stays
 
