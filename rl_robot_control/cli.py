@@ -201,7 +201,7 @@ def demo(
         task: Annotated[str, typer.Option(help='Name in config/tasks, or path of a YAML file.')] = 'walk',
         seed: SeedOption = 1,
         steps: Annotated[int | None, typer.Option(min=1, help='Of the stage that learns in memory.')] = None,
-        minutes: Annotated[float | None, typer.Option(min=0.001, help='Of the stage that learns in memory.')] = None,
+        minutes: Annotated[float, typer.Option(min=0.001, help='Of the stage that learns in memory, at most.')] = 4.0,
         topic_minutes: Annotated[float, typer.Option(min=0.01, max=600, help='Of training over topics.')] = 0.4,
         commands: Annotated[str, typer.Option(help='Velocity commands of the deployed robot.')] = PROFILE,
         episodes: Annotated[int, typer.Option(min=1, max=100_000, help='With which the policy is evaluated.')] = 50,

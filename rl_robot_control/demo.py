@@ -24,6 +24,7 @@ from rl_robot_control.report.page import Report
 STAGES: dict[str, Callable[[StageContext], dict[str, Any]]] = {
     'learn': demo_stages.learn, 'train over topics': demo_stages.train_over_topics, 'export': demo_stages.export,
     'deploy': demo_stages.deploy, 'report': demo_stages.report}
+LEARNING_MINUTES = 4.0  # at most, so that the whole stays below six minutes on a slow machine, too
 NEEDS = {'train over topics': 'learn', 'export': 'learn', 'deploy': 'export'}  # the report shows what there is
 
 
@@ -38,7 +39,7 @@ class DemoResult:
 
 
 def run_demo(out: Path, *, robot: str = 'unitree_g1', task: str = 'walk', seed: int = 1, steps: int | None = None,
-             minutes: float | None = None, topic_minutes: float = 0.4, profile: str = demo_stages.PROFILE,
+             minutes: float | None = LEARNING_MINUTES, topic_minutes: float = 0.4, profile: str = demo_stages.PROFILE,
              episodes: int = 50, resume: bool = False, console: Console | None = None) -> DemoResult:
     """Run the five stages.
 
@@ -46,7 +47,7 @@ def run_demo(out: Path, *, robot: str = 'unitree_g1', task: str = 'walk', seed: 
         out: Folder for everything; it must be empty or missing, unless ``resume``.
         robot, task: By name or file.
         seed: Of all stages.
-        steps, minutes: Budget of the stage that learns in memory; None: the algorithm's.
+        steps, minutes: Budget of the stage that learns in memory; None: the algorithm's, however long it takes.
         topic_minutes: Budget of training over topics.
         profile: Velocity commands of the deployed robot, see ``ros.command_profile``.
         episodes: With which the exported policy is evaluated in memory.
