@@ -9,7 +9,8 @@ import numpy as np
 
 from rl_robot_control.types import BoolArray, FloatArray, JointCommand
 
-CHECKS = ('position', 'velocity', 'acceleration', 'torque', 'conflict')
+GEOMETRY_CHECKS = ('self_collision', 'workspace')
+CHECKS = ('position', 'velocity', 'acceleration', 'torque', 'conflict', *GEOMETRY_CHECKS)
 
 
 class Reason(enum.IntEnum):

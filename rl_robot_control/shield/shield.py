@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import numpy as np
 
@@ -20,6 +21,26 @@ from rl_robot_control.types import BoolArray, FloatArray, JointCommand, RobotSta
 COUNTERS = ('commands', 'corrected', 'rejected', 'conflicts', 'stale', 'state_lost', 'latched', 'overruns')
 
 
+class GeometryFilter(Protocol):
+    """Keeps links off each other and inside the workspace, by changing the target as little as possible."""
+
+    def filter(self, reference: FloatArray, target: FloatArray, lower: FloatArray, upper: FloatArray,
+               state: RobotState | None) -> tuple[FloatArray, dict[str, BoolArray]]:
+        """Choose the next reference.
+
+        Args:
+            reference: (N, J) the one before [rad].
+            target: (N, J) what the other limits let through [rad], within ``lower`` and ``upper``.
+            lower: (N, J) lowest admissible next reference [rad].
+            upper: (N, J) highest admissible next reference [rad].
+            state: The latest one; None or NaN in robots whose state is not known.
+
+        Returns:
+            The choice (N, J) [rad], which is clamped to [lower, upper] again, and which constraints were active, by
+            name in ``GEOMETRY_CHECKS``: (N,) per robot or (N, J) per joint.
+        """
+
+
 class Shield:
     """Lets commands through unchanged where they are safe, and changes, brakes or damps where they are not.
 
@@ -32,6 +53,7 @@ class Shield:
         num_robots: N.
         max_period: Longest time between two cycles [s]; a longer one latches. None: lock-step, where every cycle is
             exactly one control period.
+        geometry: Self-collision and workspace; None: not checked.
 
     Attributes:
         mode: (N,) of ``ShieldMode``.
@@ -42,7 +64,7 @@ class Shield:
     """
 
     def __init__(self, limits: ShieldLimits, control_period: float, num_robots: int = 1,
-                 max_period: float | None = None) -> None:
+                 max_period: float | None = None, geometry: GeometryFilter | None = None) -> None:
         if not 0 < control_period < math.inf or not (max_period is None or control_period <= max_period < math.inf):
             raise ConfigurationError(f'shield: control_period is {control_period} s and max_period {max_period} s; the '
                                      'first must be above 0 and the second not shorter.')
@@ -52,6 +74,7 @@ class Shield:
         self.counters = {name: np.zeros(n, dtype=np.int64) for name in COUNTERS}
         self._reference = ViableReference(limits, control_period, n)
         self._torque = TorqueBox(limits, n)
+        self._geometry = geometry
         self._log = CommandLog(n, j, max_lag=limits.command_timeout, max_lead=limits.state_timeout)
         self._tilt = None if limits.tilt is None else TiltMonitor(n, limits.tilt, limits.tilt_duration)
         self._timing = Timing(control_period, max_period)
@@ -136,7 +159,7 @@ class Shield:
 
     def _follow(self, state: RobotState, command: JointCommand, elapsed: float) -> ShieldOutput:
         target = self._log.target
-        chosen, active = self._limit(state.joint_position, state.joint_velocity, target, elapsed, None)
+        chosen, active = self._limit(state, state.joint_position, state.joint_velocity, target, elapsed, None)
         correction = chosen - target
         corrected = np.logical_or.reduce(correction, axis=1)
         self.counters['corrected'] += corrected
@@ -167,7 +190,7 @@ class Shield:
             speed = np.where(known, state.joint_velocity, speed)
         begins = ~follows_reference(before) & usable
         self._reference.restart(measured[begins], begins)
-        chosen, active = self._limit(measured, speed, None, elapsed, following)
+        chosen, active = self._limit(state, measured, speed, None, elapsed, following)
         position = np.where(following[:, None], chosen, np.where(known, measured, np.nan))
         valid = usable & (self.mode != ShieldMode.STARTING)
         position[~valid] = np.nan
@@ -184,7 +207,8 @@ class Shield:
         wish = self._log.target if command is None or not self._command_fits(command) else command.position
         return np.subtract(position, wish, out=np.zeros_like(position), where=requested[:, None])
 
-    def _limit(self, position: FloatArray, velocity: FloatArray, target: FloatArray | None, elapsed: float,
+    def _limit(self, state: RobotState | None, position: FloatArray, velocity: FloatArray,
+               target: FloatArray | None, elapsed: float,
                following: BoolArray | None) -> tuple[FloatArray, dict[str, BoolArray]]:
         """Apply the limits and move the references; without a target, each robot does what its mode says."""
         reference = self._reference
@@ -199,6 +223,8 @@ class Shield:
         wanted = np.maximum(target, torque[0])
         np.minimum(wanted, torque[1], out=wanted)
         chosen = reference.clamp(wanted)
+        if self._geometry is not None:
+            chosen = self._avoid(chosen, viable, state, following, named)
         acted = chosen != target
         acted |= wanted != target
         if following is not None:
@@ -208,6 +234,18 @@ class Shield:
             self._explain(target, chosen, viable, torque, index, active)
         reference.move(chosen)
         return chosen, named
+
+    def _avoid(self, chosen: FloatArray, viable: tuple[FloatArray, FloatArray], state: RobotState | None,
+               following: BoolArray | None, named: dict[str, BoolArray]) -> FloatArray:
+        """Let the geometry change the choice within the viable interval, and note where it did."""
+        reference = self._reference
+        kept, constraints = self._geometry.filter(reference.position, chosen, *viable, state)
+        kept = reference.clamp(np.where(np.isfinite(kept), kept, reference.braking_target()))
+        rows = slice(None) if following is None else following
+        for name, mask in constraints.items():
+            joints = mask if mask.ndim == 2 else mask[:, None] & (kept != chosen)
+            named[name][rows] = joints[rows]
+        return kept
 
     def _explain(self, target: FloatArray, chosen: FloatArray, viable: tuple[FloatArray, FloatArray],
                  torque: tuple[FloatArray, FloatArray], index: np.ndarray, active: BoolArray) -> None:
