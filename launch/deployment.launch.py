@@ -1,4 +1,4 @@
-"""A policy on a robot: shield node and inference node, with the simulated robot or without it.
+"""A policy on a robot: shield, supervisor and inference node, with the simulated robot or without it.
 
     ros2 launch rl_robot_control deployment.launch.py policy:=policy.onnx
     ros2 lifecycle set /inference configure
@@ -37,6 +37,10 @@ def generate_launch_description() -> LaunchDescription:
                               description='Configure and activate without being asked to'),
         DeclareLaunchArgument('shield_parameters', default_value=_node_file('shield'),
                               description="YAML file with the shield node's parameters"),
+        DeclareLaunchArgument('robot_side', default_value='own_timeout', choices=['own_timeout', 'ros2_control'],
+                              description='How the supervisor makes the robot safe when the shield is gone'),
+        DeclareLaunchArgument('supervisor_parameters', default_value=_node_file('supervisor'),
+                              description="YAML file with the supervisor node's parameters"),
         DeclareLaunchArgument('inference_parameters', default_value=_node_file('inference'),
                               description="YAML file with the inference node's parameters"),
     ]
@@ -49,13 +53,18 @@ def generate_launch_description() -> LaunchDescription:
     shield = Node(package='rl_robot_control', executable='shield_node', name='shield', namespace=namespace,
                   output='screen', parameters=[LaunchConfiguration('shield_parameters'), {'robot': robot}],
                   condition=UnlessCondition(LaunchConfiguration('simulation')))
+    supervisor = Node(package='rl_robot_control', executable='supervisor_node', name='supervisor', namespace=namespace,
+                      output='screen', parameters=[
+                          LaunchConfiguration('supervisor_parameters'),
+                          {'robot': robot, 'robot_side': ParameterValue(LaunchConfiguration('robot_side'),
+                                                                        value_type=str)}])
     inference = LifecycleNode(
         package='rl_robot_control', executable='inference_node', name='inference', namespace=namespace, output='screen',
         parameters=[LaunchConfiguration('inference_parameters'),
                     {'policy': ParameterValue(LaunchConfiguration('policy'), value_type=str), 'robot': robot,
                      'driver': ParameterValue(LaunchConfiguration('driver'), value_type=str),
                      'autostart': ParameterValue(LaunchConfiguration('autostart'), value_type=bool)}])
-    return LaunchDescription([*arguments, simulated, shield, inference])
+    return LaunchDescription([*arguments, simulated, shield, supervisor, inference])
 
 
 def _node_file(name: str) -> PathJoinSubstitution:

@@ -4,17 +4,27 @@
 and damping targets flowing. ``mode: lockstep``: each command is checked against the state that it answers, and time is
 the simulation's, so a learner may think for as long as it likes.
 
+What is wrong with the robot's surroundings latches, too: a second publisher on the controller's topic, and on
+``shield/emergency_stop_heartbeat`` a "stop" or, with ``require_heartbeat``, silence. When the robot's states do not
+follow from one another (a simulation was reset, a clock was set), the past is forgotten in real time as well, but no latch is.
+
 While no safe target is known (no valid state), nothing is published: the robot's own command time-out then damps it. In
 real time nothing is published before the first command, either: whatever holds the robot until then goes on holding it.
 
-Subscribes: ``joint_states``, ``imu`` (unless the base is fixed), ``policy/command``.
-Publishes: ``<controller>/commands``, ``shield/status`` (at 5 Hz and at every change of mode).
+Time-outs are counted by this node's own timer. Where publishers promise a deadline or a lease, the middleware's events
+are a second line: each one makes the shield look at once.
+
+Subscribes: ``joint_states``, ``imu`` (unless the base is fixed), ``policy/command``,
+``shield/emergency_stop_heartbeat``.
+Publishes: ``<controller>/commands``, ``shield/status`` (at 5 Hz and at every change of mode), ``shield/heartbeat`` (for
+the supervisor; by the thread that filters the commands, so that it ceases where that hangs).
 Serves: ``shield/emergency_stop``, ``shield/rearm``, and in lock-step ``shield/reset``, by which whoever has reset the
 simulation makes the shield forget the past; its message is the stamp [ns] of the latest state that has arrived.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from typing import Any
@@ -24,10 +34,14 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
+from std_msgs.msg import UInt8
 
 from rl_robot_control.robots import load_robot
 from rl_robot_control.ros import interface
+from rl_robot_control.ros.continuity import Continuity
 from rl_robot_control.ros.conversions import CommandCodec, ControllerCodec, MessageError, StateDecoder, to_nanoseconds
+from rl_robot_control.ros.emergency_stop import EmergencyStopLink
+from rl_robot_control.ros.links import LinkMonitor
 from rl_robot_control.ros.lockstep import Instant
 from rl_robot_control.ros.parameters import ROBOT, Parameter, ParameterTable
 from rl_robot_control.ros.runtime import run_node
@@ -38,6 +52,10 @@ from rl_robot_control.types import JointCommand, RobotState
 STATUS_PERIOD = 0.2  # [s]
 PUBLISHER_CHECK_PERIOD = 0.5  # [s]
 WARNING_PERIOD = 5.0  # [s]
+WATCH_PERIOD = 0.004  # of the watchdog [s]
+# What passes between the end of a time-out and the robot's getting the new target: one look of the watchdog, and the
+# way. Time-outs end earlier by this, so that the reaction keeps the robot's bound and not just the time-out.
+REACTION = 0.006  # [s]
 
 _WAITING = (ShieldMode.STARTING, ShieldMode.READY)
 
@@ -49,7 +67,18 @@ PARAMETERS = ParameterTable('Shield', [
               description='Time between two commands'),
     Parameter(name='max_period', default=0.25, unit='s', minimum=0.002, maximum=10.0,
               description='Longest time between two cycles before the shield latches, in real time'),
+    Parameter(name='require_heartbeat', default=False,
+              description='Silence on shield/emergency_stop_heartbeat latches; a "stop" there does in any case'),
+    Parameter(name='heartbeat_timeout', default=0.5, unit='s', minimum=0.05, maximum=10.0,
+              description='How long that silence may be, and how long a "stop" forbids to re-arm'),
 ])
+
+
+def real_time_limits(limits: ShieldLimits) -> ShieldLimits:
+    """Limits whose time-outs leave room for the node's reaction."""
+    names = ('command_timeout', 'command_damping_timeout', 'state_timeout')
+    return dataclasses.replace(limits, **{name: max(getattr(limits, name) - REACTION, 0.5 * getattr(limits, name))
+                                          for name in names})
 
 
 class ShieldNode(Node):
@@ -61,7 +90,8 @@ class ShieldNode(Node):
         robot = load_robot(settings.robot)
         self.lockstep = settings.mode == 'lockstep'
         self.period = settings.control_period
-        self.shield = Shield(ShieldLimits.from_robot(robot), self.period,
+        limits = ShieldLimits.from_robot(robot)
+        self.shield = Shield(limits if self.lockstep else real_time_limits(limits), self.period,
                              max_period=None if self.lockstep else settings.max_period)
         self.joint_names = robot.joint_names
         self._decoder, self._policy, self._controller = StateDecoder(robot), CommandCodec(robot), ControllerCodec(robot)
@@ -70,7 +100,10 @@ class ShieldNode(Node):
         self._prepared: tuple[int, RobotState | None] = -1, None  # lock-step: stamp [ns] and state
         self._fresh = True  # the next cycle begins a new episode
         self._received: dict[str, float] = {}  # topic → monotonic time [s]
-        self._cycle_time = time.monotonic()
+        self._cycle_time = self._command_time = time.monotonic()  # of the last cycle, of the last command's arrival
+        self._idle = False  # the last cycle was the watchdog's
+        self._continuity = Continuity(robot)
+        self._stop_link = EmergencyStopLink(settings.require_heartbeat, settings.heartbeat_timeout, self._cycle_time)
         self.output: ShieldOutput | None = None
         self.alarm = ''
         self._mode = ShieldMode.STARTING
@@ -88,14 +121,18 @@ class ShieldNode(Node):
                         for name, topic in topics.items()]
         on_command = self._on_command_in_lockstep if self.lockstep else self._on_command
         self._inputs.append(interface.POLICY_COMMAND.subscription(self, on_command))
+        interface.STOP_HEARTBEAT.subscription(self, self._on_stop_heartbeat)
+        self._heartbeat = interface.SHIELD_HEARTBEAT.publisher(self)
+        self._links = LinkMonitor(self, [interface.JOINT_STATES, interface.POLICY_COMMAND], self._on_broken_promise)
         interface.EMERGENCY_STOP.server(self, self._on_stop)
         interface.REARM.server(self, self._on_rearm)
         interface.SHIELD_RESET.server(self, self._on_reset)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulated clock that stands still must not stop these
         self.create_timer(STATUS_PERIOD, self._publish_status, clock=steady)
         self.create_timer(PUBLISHER_CHECK_PERIOD, self._check_publishers, clock=steady)
+        self.create_timer(interface.HEARTBEAT_PERIOD, self._beat, clock=steady)
         if not self.lockstep:
-            self.create_timer(self.period, self._watch, clock=steady)
+            self.create_timer(WATCH_PERIOD, self._watch, clock=steady)
 
     # lock-step
 
@@ -128,18 +165,45 @@ class ShieldNode(Node):
     # real time
 
     def _on_command(self, message: JointState) -> None:
-        now = time.monotonic()
-        self._cycle(self._state(), self._decode(message), now=now, state_age=self._state_age(now))
+        self._command_time, self._idle = time.monotonic(), False
+        self._cycle_now(self._decode(message))
 
     def _watch(self) -> None:
-        now = time.monotonic()
-        if now - self._cycle_time > 1.5 * self.period:  # commands come at the control rate: this one did not
-            self._cycle(self._state(), None, now=now, state_age=self._state_age(now))
+        """Go on without a command: commands come at the control rate, and this one did not; or a time-out has ended."""
+        now, limits = time.monotonic(), self.shield.limits
+        ends = (self._command_time + limits.command_timeout, self._command_time + limits.command_damping_timeout,
+                self._state_time() + limits.state_timeout)
+        patience = self.period if self._idle else 1.5 * self.period
+        if now - self._cycle_time > patience or any(self._cycle_time <= end < now for end in ends):
+            self._idle = True
+            self._cycle_now(None)
+
+    def _cycle_now(self, command: JointCommand | None) -> None:
+        now, state = time.monotonic(), self._state()
+        if state is not None:
+            self._follow(state, now)
+        self._cycle(state, command, now=now, state_age=self._state_age(now))
+
+    def _follow(self, state: RobotState, now: float) -> None:
+        """Forget the past where the state does not follow from it; what is latched stays latched."""
+        why = self._continuity.check(state, now)
+        if why:
+            self.get_logger().warning(f'{why}: forgetting the past.')
+            if self.shield.mode[0] != ShieldMode.LATCHED:
+                self.shield.reset(state)
+
+    def _on_broken_promise(self, what: str) -> None:
+        self.get_logger().warning(what, throttle_duration_sec=WARNING_PERIOD)
+        if not self.lockstep:
+            self._cycle_now(None)
+
+    def _state_time(self) -> float:
+        """When the oldest of the latest sensor messages arrived [s]."""
+        complete = len(self._received) == len(self._sensors.stamps)
+        return min(self._received.values()) if complete else float('-inf')
 
     def _state_age(self, now: float) -> float:
-        if len(self._received) < len(self._sensors.stamps):
-            return float('inf')
-        return now - min(self._received.values())
+        return now - self._state_time()
 
     # both
 
@@ -176,27 +240,58 @@ class ShieldNode(Node):
         if output.valid[0] and (self.lockstep or output.mode[0] not in _WAITING):
             checked = None if state is None else round(state.time[0] * 1e9)
             self._commands.publish(self._controller.encode(output.command.position[0], answers, checked))
-        if output.mode[0] != self._mode:
-            self._mode = ShieldMode(output.mode[0])
-            self.get_logger().info(f'{self._mode.name}: {output.reasons[0]}')
+        self._note_mode(output.reasons[0])
+
+    def _note_mode(self, why: str) -> None:
+        """Every transition stands in the log once, and on shield/status at once."""
+        mode = ShieldMode(self.shield.mode[0])
+        if mode != self._mode:
+            self._mode = mode
+            self.get_logger().info(f'{mode.name}: {self.alarm or why}')
             self._publish_status()
 
     def _on_stop(self, _: Any, response: Any) -> Any:
-        self.shield.emergency_stop()
-        self._publish_status()
+        self._latch('')
         response.success, response.message = True, 'latched; shield/rearm releases it'
         return response
 
+    def _latch(self, alarm: str) -> None:
+        """Stop and latch; the alarm says why, where the shield itself cannot know it."""
+        if alarm:
+            self.alarm = alarm
+            self.get_logger().error(f'{alarm}: latched.')
+        self.shield.emergency_stop()
+        if not self.lockstep:
+            self._cycle_now(None)  # the robot need not wait for the next cycle
+        self._note_mode('emergency stop')
+        self._publish_status()
+
+    def _on_stop_heartbeat(self, message: Any) -> None:
+        self._stop_link.receive(message.data, time.monotonic())
+        self._check_stop_link()
+
+    def _beat(self) -> None:
+        self._check_stop_link()
+        self._heartbeat.publish(UInt8(data=int(self.shield.mode[0])))
+
+    def _check_stop_link(self) -> None:
+        fault = self._stop_link.fault(time.monotonic())
+        if fault and self.shield.mode[0] != ShieldMode.LATCHED:
+            self._latch(fault)
+
     def _on_rearm(self, _: Any, response: Any) -> Any:
-        foreign = self._foreign_publishers()
+        foreign, stopped = self._foreign_publishers(), self._stop_link.fault(time.monotonic())
         stale = not self.lockstep and self._state_age(time.monotonic()) > self.shield.limits.state_timeout
         if foreign:
             problem = f'{foreign} still publishes on {self._topic.name}.'
+        elif stopped:
+            problem = f'{stopped}.'
         else:
             problem = self.shield.rearm(None if stale else self._state())
         if problem is None:
             self.alarm = ''
         response.success, response.message = problem is None, problem or 'released'
+        self._note_mode('released')
         self._publish_status()
         return response
 
@@ -223,12 +318,10 @@ class ShieldNode(Node):
         return ', '.join(f'{namespace.rstrip("/")}/{name}' for name, namespace in found)
 
     def _check_publishers(self) -> None:
+        self._links.update()
         foreign = self._foreign_publishers()
         if foreign and not self.alarm:
-            self.alarm = f'another publisher on {self._topic.name}: {foreign}'
-            self.get_logger().error(f'{self.alarm}: latched.')
-            self.shield.emergency_stop()
-            self._publish_status()
+            self._latch(f'another publisher on {self._topic.name}: {foreign}')
 
     def _publish_status(self) -> None:
         stamp = self.get_clock().now().to_msg()

@@ -5,7 +5,8 @@ end; it waits as long as it takes for the next command. ``mode: realtime``: the 
 robot that gets no command for ``command_timeout`` is damped.
 One that hangs from the gantry (``hold_until_command``) holds its pose until the first command.
 
-Publishes: ``joint_states``, ``imu``, ``odom``, ``contacts/<frame>``, ``/clock``.
+Publishes: ``joint_states``, ``imu``, ``odom``, ``contacts/<frame>``, ``/clock``; in real time ``diagnostics`` (once a
+second and at every change: whether the drives follow commands, hold a pose or are damped).
 Subscribes: ``<controller>/commands`` (a command of the wrong size or with NaN is refused, and so is one that says that
 it answers another state than the latest).
 Serves: ``simulation/reset`` (applies ``seed`` and ``reset.*``; its message is the new state's stamp [ns]),
@@ -19,6 +20,9 @@ import time
 from typing import Any
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from std_msgs.msg import Float64MultiArray
 
@@ -35,6 +39,8 @@ from rl_robot_control.types import FloatArray, InitialState, JointCommand, Robot
 
 LARGEST_BACKLOG = 0.1  # simulated time that a late loop catches up on [s]; older time is dropped
 WARNING_PERIOD = 5.0  # [s]
+STATUS_PERIOD = 1.0  # [s]
+STATE_DEADLINE = 0.05  # that the states keep in real time [s]
 
 
 def parameter_table(robot: RobotModel) -> ParameterTable:
@@ -114,7 +120,9 @@ class SimulationNode(Node):
         self._period = round(self.period * 1e9)
         self.stamp = 0  # of the latest state [ns]; it never goes back, and 0 is the stamp that nobody sets
         self.paused, self._paused_at, self.overruns, self.refused = False, 0.0, 0, 0
-        self._codec, self._publisher = ControllerCodec(robot), StatePublisher(self, robot)
+        self._codec = ControllerCodec(robot)
+        self._publisher = StatePublisher(self, robot, None if self.lockstep else STATE_DEADLINE)
+        self._diagnostics, self._reported = interface.DIAGNOSTICS.publisher(self), ''
         self._target: FloatArray | None = None  # (J,) [rad]
         self._received = 0.0  # when, by the monotonic clock [s]
         self._reset()
@@ -124,6 +132,8 @@ class SimulationNode(Node):
         interface.SIMULATION_PAUSE.server(self, self._on_pause)
         interface.SIMULATION_RELEASE.server(self, self._on_release)
         self.table.on_change(self, self._on_change)
+        if not self.lockstep:
+            self.create_timer(STATUS_PERIOD, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_command(self, message: Float64MultiArray) -> None:
         try:
@@ -173,6 +183,23 @@ class SimulationNode(Node):
             if silent:
                 self.get_logger().warning(f'no command for {self.settings.command_timeout} s: damping the robot.')
         self._step(self.robot.default_position if self._target is None else self._target)
+        if self.drives != self._reported:
+            self._report()
+
+    @property
+    def drives(self) -> str:
+        """What the drives do: ``damped``, ``holding`` a pose before the first command, or ``following`` commands."""
+        return 'damped' if self.damped else 'holding' if self._target is None else 'following'
+
+    def _report(self) -> None:
+        self._reported = self.drives
+        values = {'drives': self.drives, 'late periods': self.overruns, 'commands refused': self.refused}
+        status = DiagnosticStatus(level=DiagnosticStatus.WARN if self.damped else DiagnosticStatus.OK,
+                                  name=self.get_fully_qualified_name(), message=f'drives: {self.drives}',
+                                  values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
 
     def _silent(self) -> bool:
         """Whether commands have ceased; a robot hung up in its pose holds it until the first one."""

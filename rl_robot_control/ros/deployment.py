@@ -1,7 +1,7 @@
 """Brings up a robot's processes: a policy in real time behind the shield, or the lock-step loop for learning.
 
-``deploy`` starts the simulation, the shield, the inference node and a recorder as processes of their own, lets the
-policy follow a schedule of velocity commands, and stops everything again, however it ends.
+``deploy`` starts the simulation, the shield, its supervisor, the inference node and a recorder as processes of their
+own, lets the policy follow a schedule of velocity commands, and stops everything again, however it ends.
 """
 
 from __future__ import annotations
@@ -177,6 +177,7 @@ def _start_real_time(group: NodeGroup, checked: CheckedModel, robot: str, record
     group.start('simulation', {'robot': robot, 'mode': 'realtime', 'timestep': 0.005, 'collisions': 'full',
                                'hold_until_command': True})
     group.start('shield', {'robot': robot, 'mode': 'realtime', 'control_period': period})
+    group.start('supervisor', {'robot': robot})
     group.start('inference', {'robot': robot, 'policy': str(checked.path.resolve())})
 
 
@@ -189,6 +190,8 @@ def _wait_until_connected(operator: Operator, record: bool) -> None:
     if record:
         operator.wait_until(recording, 'the recorder listens', START_TIMEOUT)
     operator.wait_until(lambda: operator.value('shield', 'mode') not in ('', 'STARTING'), 'the shield knows the state',
+                        START_TIMEOUT)
+    operator.wait_until(lambda: operator.value('supervisor', 'state') == 'WATCHING', 'the supervisor hears the shield',
                         START_TIMEOUT)
     operator.wait_until(lambda: operator.value('inference', 'robot heard') == 'yes', 'inference hears the robot',
                         START_TIMEOUT)
@@ -209,7 +212,8 @@ def _drive(operator: Operator, profile: CommandProfile, progress: Progress) -> t
 
 def _fault(operator: Operator) -> str:
     """Why it makes no sense to drive on, or empty."""
-    for name, key, final in (('shield', 'mode', 'LATCHED'), ('inference', 'phase', 'stopped')):
+    for name, key, final in (('supervisor', 'state', 'TRIPPED'), ('shield', 'mode', 'LATCHED'),
+                             ('inference', 'phase', 'stopped')):
         if operator.value(name, key) == final:
             return f'{name}: {operator.status(name).message}'
     return ''

@@ -9,11 +9,12 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, Twist, WrenchStamped
 from nav_msgs.msg import Odometry
+from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Imu, JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Bool, Float64MultiArray, UInt8
 from std_srvs.srv import SetBool, Trigger
 
 # Only the newest sample of the loop is worth having, and a lost one would stop a lock-step: reliable, depth 1.
@@ -21,6 +22,13 @@ LOOP_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durabilit
 # A reliable subscription hears nothing from a best-effort driver, and a best-effort one hears both kinds.
 SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT, durability=DurabilityPolicy.VOLATILE)
 STATUS_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
+HEARTBEAT_PERIOD = 0.02  # [s]
+# The middleware, too, tells when a heartbeat ceases: both ends of this topic are this package's. By topic, as an
+# automatic lease does not see that one thread hangs in a process that lives.
+HEARTBEAT_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE,
+                           deadline=Duration(seconds=0.1), liveliness=LivelinessPolicy.MANUAL_BY_TOPIC,
+                           liveliness_lease_duration=Duration(seconds=0.15))
+LEASE_FACTOR = 2  # of a promised deadline: so long a publisher may be silent before it counts as dead
 
 
 @dataclass(frozen=True)
@@ -32,11 +40,22 @@ class Topic:
     note: str
     qos: QoSProfile = field(default_factory=lambda: LOOP_QOS)
 
-    def publisher(self, node: Node) -> Any:
-        """A publisher of this topic."""
-        return node.create_publisher(self.type, self.name, self.qos)
+    def publisher(self, node: Node, deadline: float | None = None) -> Any:
+        """A publisher of this topic.
 
-    def subscription(self, node: Node, callback: Callable[[Any], None], best_effort: bool = False) -> Any:
+        Args:
+            node: Its owner.
+            deadline: Longest time between two messages that it promises [s]; None: no promise.
+        """
+        if deadline is None:
+            return node.create_publisher(self.type, self.name, self.qos)
+        qos = QoSProfile(depth=self.qos.depth, reliability=self.qos.reliability, durability=self.qos.durability,
+                         deadline=Duration(seconds=deadline), liveliness=LivelinessPolicy.AUTOMATIC,
+                         liveliness_lease_duration=Duration(seconds=LEASE_FACTOR * deadline))
+        return node.create_publisher(self.type, self.name, qos)
+
+    def subscription(self, node: Node, callback: Callable[[Any], None], best_effort: bool = False,
+                     events: Any = None) -> Any:
         """A subscription to this topic.
 
         Args:
@@ -44,8 +63,10 @@ class Topic:
             callback: Called with each message.
             best_effort: Listen to publishers of either reliability; for sensors in real time, where drivers differ and
                 a late sample is worth nothing.
+            events: Callbacks for events of the middleware, or None.
         """
-        return node.create_subscription(self.type, self.name, callback, SENSOR_QOS if best_effort else self.qos)
+        qos = SENSOR_QOS if best_effort else self.qos
+        return node.create_subscription(self.type, self.name, callback, qos, event_callbacks=events)
 
 
 @dataclass(frozen=True)
@@ -71,7 +92,12 @@ ODOM = Topic('odom', Odometry, 'robot or estimator → all; twist in the base fr
 CMD_VEL = Topic('cmd_vel', Twist, 'operator → policy; times out')
 POLICY_COMMAND = Topic('policy/command', JointState, 'policy → shield; stamp = observation that it answers')
 SHIELD_STATUS = Topic('shield/status', DiagnosticArray, 'shield → all; state, counters, corrections', STATUS_QOS)
-DIAGNOSTICS = Topic('diagnostics', DiagnosticArray, 'policy → all; phase, rate, jitter, latency', STATUS_QOS)
+SHIELD_HEARTBEAT = Topic('shield/heartbeat', UInt8, 'shield → supervisor; its mode, 50 times a second', HEARTBEAT_QOS)
+STOP_HEARTBEAT = Topic('shield/emergency_stop_heartbeat', Bool,
+                       'operator and supervisor → shield; true: go on, false: stop and latch')
+SUPERVISOR_STATUS = Topic('supervisor/status', DiagnosticArray, 'supervisor → all; shield heard, robot made safe',
+                          STATUS_QOS)
+DIAGNOSTICS = Topic('diagnostics', DiagnosticArray, 'policy, simulation → all; phase, rate, jitter; drives', STATUS_QOS)
 TRAINING_STATUS = Topic('training/status', DiagnosticArray, 'training → all; progress', STATUS_QOS)
 CLOCK = Topic('/clock', Clock, 'simulation → all; simulated time')
 
@@ -94,6 +120,7 @@ def object_pose(name: str) -> Topic:
 
 EMERGENCY_STOP = Service('shield/emergency_stop', Trigger, 'stop and latch')
 REARM = Service('shield/rearm', Trigger, 'leave a latched stop; refused while the robot moves')
+SUPERVISOR_RELEASE = Service('supervisor/release', Trigger, 'let commands through again, after a trip')
 SHIELD_RESET = Service('shield/reset', Trigger, 'forget the past after a simulation reset; lock-step only')
 SIMULATION_RESET = Service('simulation/reset', Trigger, "apply the parameters 'seed' and 'reset.*', publish the state")
 SIMULATION_PAUSE = Service('simulation/pause', SetBool, 'stop and go on')

@@ -15,8 +15,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -165,10 +166,10 @@ class NodeGroup:
         if self.namespace:
             command += ['-r', f'__ns:=/{self.namespace.strip("/")}']
         log = self.log_directory / f'{name}.log'
-        with log.open('ab') as output:
+        with log.open('ab') as output, deferred_interrupt():  # a process that is there stands in the list, too
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                                        env={**self.environment, **(environment or {})}, start_new_session=True)
-        self.nodes[name] = NodeProcess(name, process, log)
+            self.nodes[name] = NodeProcess(name, process, log)
         return self.nodes[name]
 
     def check(self) -> None:
@@ -247,6 +248,26 @@ class Graph:
         if self._context.ok():
             self.node.destroy_node()
             self._context.try_shutdown()
+
+
+@contextlib.contextmanager
+def deferred_interrupt() -> Iterator[None]:
+    """Hold a Ctrl-C back until the end of the block.
+
+    The signal is noted, not blocked: a child would inherit the mask, and never hear a Ctrl-C again.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield  # no handler would raise here
+        return
+    noted: list[tuple[Any, ...]] = []
+    signal.signal(signal.SIGINT, lambda *arguments: noted.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if noted:
+        handler(*noted[0])
 
 
 def yaml_value(value: Any) -> str:

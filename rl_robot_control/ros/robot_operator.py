@@ -44,6 +44,7 @@ class Operator:
         self._status: dict[str, DiagnosticStatus] = {}
         interface.DIAGNOSTICS.subscription(self.node, self._on_status)
         interface.SHIELD_STATUS.subscription(self.node, self._on_status)
+        interface.SUPERVISOR_STATUS.subscription(self.node, self._on_status)
 
     def __enter__(self) -> Operator:
         return self

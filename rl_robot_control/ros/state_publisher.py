@@ -19,17 +19,18 @@ class StatePublisher:
     Args:
         node: Owner of the publishers.
         robot: The robot.
+        deadline: Longest time between two states that is promised [s]; None: no promise.
     """
 
-    def __init__(self, node: Node, robot: RobotModel) -> None:
+    def __init__(self, node: Node, robot: RobotModel, deadline: float | None = None) -> None:
         self._encoder = encoder = StateEncoder(robot)
         self._clock_message = Clock()
         topics = [(interface.CLOCK, self._clock_message)]
         if robot.floating:
             topics += [(interface.IMU, encoder.imu), (interface.ODOM, encoder.odom)]
         topics += [(interface.contact(name), message) for name, message in encoder.contacts.items()]
-        topics.append((interface.JOINT_STATES, encoder.joints))
         self._publishers = [(topic.publisher(node), message) for topic, message in topics]
+        self._publishers.append((interface.JOINT_STATES.publisher(node, deadline), encoder.joints))
 
     def publish(self, state: RobotState, stamp: int) -> None:
         """Publish the first robot's state.

@@ -57,7 +57,7 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path):
               'profile=parse_profile("stand:60"))\n')
     process = subprocess.Popen([sys.executable, '-c', script], stderr=subprocess.PIPE, text=True)
     try:
-        started = _wait_for_children(process.pid, 4)
+        started = _wait_for_children(process.pid, 5)
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=TIMEOUT)
     finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rl_robot_control.errors import BackendError, BackendTimeoutError, ConfigurationError
-from rl_robot_control.ros.processes import Domain, Graph, NodeGroup, yaml_value
+from rl_robot_control.ros.processes import Domain, Graph, NodeGroup, deferred_interrupt, yaml_value
 
 PARENT = '''
 import sys, time
@@ -100,3 +100,26 @@ def test_a_group_may_be_closed_twice(tmp_path, monkeypatch):
     group = NodeGroup(tmp_path)
     group.close()
     group.close()
+
+
+def test_a_ctrl_c_while_a_process_starts_comes_after_it():
+    reached = []
+    with pytest.raises(KeyboardInterrupt):
+        with deferred_interrupt():
+            os.kill(os.getpid(), signal.SIGINT)
+            reached.append(subprocess.run([sys.executable, '-c', CHILD], timeout=20).returncode)
+        reached.append('after')
+    assert reached == [0]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+# a child hears its own Ctrl-C: nothing was blocked on its behalf
+CHILD = '''
+import os, signal, sys
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    signal.sigtimedwait([], 5)
+except KeyboardInterrupt:
+    sys.exit(0)
+sys.exit(1)
+'''

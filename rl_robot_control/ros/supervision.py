@@ -1,0 +1,44 @@
+"""What the supervisor decides, without ROS: whether the shield's heartbeat has ceased. Nothing here reads a clock."""
+
+from __future__ import annotations
+
+
+class Watch:
+    """Notices that a heartbeat ceases.
+
+    A watchman that was itself kept from running must not take the letters that wait in its own box for silence: after a
+    gap between two looks it first reads its mail, once, and then judges.
+
+    Args:
+        timeout: Silence that counts as death [s].
+        period: Time between two looks [s].
+    """
+
+    def __init__(self, timeout: float, period: float) -> None:
+        self._timeout, self._period = timeout, period
+        self._beat: float | None = None
+        self._look: float | None = None
+        self._excused = False
+        self.longest_gap = 0.0  # between two heartbeats [s]
+
+    @property
+    def heard(self) -> bool:
+        """Whether there ever was a heartbeat."""
+        return self._beat is not None
+
+    def beat(self, now: float) -> None:
+        """A heartbeat has come at a time [s]."""
+        if self._beat is not None:
+            self.longest_gap = max(self.longest_gap, now - self._beat)
+        self._beat = now
+
+    def silence(self, now: float) -> float:
+        """Time since the latest heartbeat [s]; zero before the first."""
+        return 0.0 if self._beat is None else now - self._beat
+
+    def overdue(self, now: float) -> bool:
+        """Look at a time [s]: has the heartbeat ceased?"""
+        late = self._look is not None and now - self._look > 3 * self._period
+        self._look = now
+        self._excused = late and not self._excused
+        return not self._excused and self.silence(now) > self._timeout
