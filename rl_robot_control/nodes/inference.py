@@ -7,7 +7,8 @@ A lifecycle node, so an operator decides when the robot moves:
 * deactivate: ramp back to the default pose and go on holding it, as a humanoid falls when commands cease;
 * cleanup, shutdown: publish nothing more; the shield brakes and damps the robot.
 
-When the state is stale or not finite, or the policy's output is not finite, nothing is published: the shield then
+When the robot's states do not follow from one another (a simulation was reset), the ramp begins anew, from the measured
+pose. When the state is stale or not finite, or the policy's output is not finite, nothing is published: the shield then
 brakes. If that lasts for ``give_up_time``, the node deactivates itself and waits for a new activation.
 
 Subscribes: ``joint_states``, ``imu``, ``cmd_vel``; ``odom`` and ``contacts/<frame>`` only if the policy needs them.
@@ -39,12 +40,13 @@ from rl_robot_control.policies.gate import read_policy
 from rl_robot_control.policies.runner import PolicyRunner
 from rl_robot_control.robots import load_robot
 from rl_robot_control.ros import interface
+from rl_robot_control.ros.continuity import Continuity
 from rl_robot_control.ros.conversions import CommandCodec, MessageError
 from rl_robot_control.ros.driver_gains import DriverGains
 from rl_robot_control.ros.inference_core import CoreSettings, InferenceCore, Phase, needed_quantities
 from rl_robot_control.ros.loop_timing import LoopTiming, TimingSummary
 from rl_robot_control.ros.parameters import Parameter, ParameterTable
-from rl_robot_control.ros.robot_listener import RobotListener
+from rl_robot_control.ros.robot_listener import RobotListener, wait_for_state
 from rl_robot_control.ros.runtime import run_node
 from rl_robot_control.ros.velocity_command import VelocityCommand
 
@@ -66,6 +68,8 @@ PARAMETERS = ParameterTable('Inference', [
               description='Shortest ramp'),
     Parameter(name='state_timeout', default=0.1, unit='s', minimum=0.01, maximum=1.0,
               description='Age from which a state is not answered'),
+    Parameter(name='activation_patience', default=1.0, unit='s', minimum=0.0, maximum=30.0,
+              description='How long to wait for a fresh state when activating'),
     Parameter(name='give_up_time', default=0.5, unit='s', minimum=0.1, maximum=10.0,
               description='Silence after which the node deactivates itself'),
     Parameter(name='autostart', default=False,
@@ -173,7 +177,8 @@ class InferenceNode(LifecycleNode):
         self._listen(robot, needed)
 
     def _listen(self, robot: Any, needed: set[str]) -> None:
-        self._listener = RobotListener(self, robot, needed)
+        self._listener, self._continuity = RobotListener(self, robot, needed), Continuity(robot)
+        self._new_listener = lambda node: RobotListener(node, robot, needed)
         velocity = interface.CMD_VEL.subscription(self, self._on_velocity)
         self._entities += [self._listener.close, lambda: self.destroy_subscription(velocity)]
 
@@ -192,19 +197,28 @@ class InferenceNode(LifecycleNode):
 
     def _activate(self) -> None:
         self._ensure_gains()
-        problem = self.core.start(self._state(), self._listener.age(), time.monotonic())
+        state, age = self._fresh_state()
+        problem = self.core.start(state, age, time.monotonic())
         if problem:
             missing = ', '.join(self._listener.missing())
-            raise PolicyError(problem + (f' Nothing came on: {missing}. Is the robot running?' if missing else ''))
+            raise PolicyError(f'{problem} Waited {self.settings.activation_patience:g} s for a newer one. '
+                              + (f'Nothing ever came on: {missing}. ' if missing else '') + 'Is the robot running?')
         self._timing.interrupt()
         if self._timer is None:
             self._timer = self.create_timer(self._period, self._step, clock=self._steady)
             self._entities.append(self._stop_timer)
         self._timer.reset()
 
-    def _state(self) -> Any:
+    def _fresh_state(self) -> tuple[Any, float]:
+        """The latest state and its age [s]; where it is too old, a newer one if it comes in time.
+
+        Comparing gains takes a while in which nothing is received here, on a loaded machine too long.
+        """
         try:
-            return self._listener.state()
+            if self._listener.age() <= 0.5 * self.settings.state_timeout:
+                return self._listener.state(), self._listener.age()
+            return wait_for_state(self, self._new_listener, 0.5 * self.settings.state_timeout,
+                                  self.settings.activation_patience)
         except MessageError as error:
             raise PolicyError(f'joint_states: {error}') from None
 
@@ -221,7 +235,9 @@ class InferenceNode(LifecycleNode):
         started = time.monotonic()
         listener, core, age = self._listener, self.core, self._listener.age()
         try:
-            command = core.step(listener.state(), age, self._velocity.at(started), started)
+            state = listener.state()
+            self._check_continuity(state, started)
+            command = core.step(state, age, self._velocity.at(started), started)
         except MessageError as error:
             command = core.refuse(f'joint_states: {error}', started)
         if command is not None:
@@ -229,6 +245,12 @@ class InferenceNode(LifecycleNode):
             self._timing.record(started, time.monotonic(), age)
         if core.phase is not self._reported:
             self._changed(core)
+
+    def _check_continuity(self, state: Any, now: float) -> None:
+        why = '' if state is None else self._continuity.check(state, now)
+        if why:
+            self.get_logger().warning(f'{why}: ramping from the measured pose.')
+            self.core.restart(state, now)
 
     def _changed(self, core: InferenceCore) -> None:
         if core.phase is Phase.SILENT:

@@ -6,7 +6,8 @@ the simulation's, so a learner may think for as long as it likes.
 
 What is wrong with the robot's surroundings latches, too: a second publisher on the controller's topic, and on
 ``shield/emergency_stop_heartbeat`` a "stop" or, with ``require_heartbeat``, silence. When the robot's states do not
-follow from one another (a simulation was reset, a clock was set), the past is forgotten in real time as well, but no latch is.
+follow from one another (a simulation was reset, a clock was set), the past is forgotten in real time as well, but no
+latch is.
 
 While no safe target is known (no valid state), nothing is published: the robot's own command time-out then damps it. In
 real time nothing is published before the first command, either: whatever holds the robot until then goes on holding it.

@@ -141,6 +141,15 @@ class InferenceCore:
         self._begin_ramp(state.joint_position, now, Phase.RAMPING)
         return None
 
+    def restart(self, state: RobotState, now: float) -> None:
+        """The robot is suddenly elsewhere (a simulation was reset): begin anew with a ramp from the measured pose."""
+        if self.phase in (Phase.RAMPING, Phase.RUNNING):
+            self._begin_ramp(state.joint_position, now, Phase.RAMPING)
+        elif self.phase is Phase.HOLDING:
+            self._begin_ramp(state.joint_position, now, Phase.HOLDING)
+        elif self.phase is Phase.SILENT and self._interrupted is Phase.RUNNING:
+            self._interrupted = Phase.RAMPING
+
     def hold(self, now: float) -> None:
         """Begin the ramp from the last commanded to the default pose; without a running motion, go silent."""
         if self.phase in (Phase.RAMPING, Phase.RUNNING) and self._latest is not None:

@@ -1,8 +1,8 @@
 """Deadlines and liveliness by the middleware: a second line behind a node's own timer.
 
 A subscription that asks for a deadline hears nothing from a publisher that offers none. So the subscriptions that
-carry the data ask for nothing, and a ``LinkMonitor`` adds a second one for each topic whose publishers do offer it: any driver
-works, and one that promises more is held to it.
+carry the data ask for nothing, and a ``LinkMonitor`` adds a second one for each topic whose publishers do offer it: any
+driver works, and one that promises more is held to it.
 """
 
 from __future__ import annotations

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
+import rclpy
 from builtin_interfaces.msg import Time
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from rl_robot_control.robots import RobotModel
@@ -87,6 +89,36 @@ class RobotListener:
             self._received[key] = self._clock()
 
         return receive
+
+
+def wait_for_state(node: Node, listen: Callable[[Node], RobotListener], max_age: float,
+                   timeout: float) -> tuple[RobotState | None, float]:
+    """Wait for a fresh state within a callback of ``node``, whose own subscriptions are deaf meanwhile.
+
+    Args:
+        node: Whose context and namespace are used.
+        listen: Makes a listener on a node.
+        max_age: From which a state is fresh [s].
+        timeout: [s]
+
+    Returns:
+        The latest state, fresh or not, and its age [s]; None and infinity if none has come.
+
+    Raises:
+        MessageError: A message cannot be understood.
+    """
+    helper = rclpy.create_node(f'{node.get_name()}_state', context=node.context, namespace=node.get_namespace(),
+                               use_global_arguments=False, start_parameter_services=False, enable_rosout=False)
+    executor = SingleThreadedExecutor(context=node.context)
+    try:
+        executor.add_node(helper)
+        listener, deadline = listen(helper), time.monotonic() + timeout
+        while listener.age() > max_age and time.monotonic() < deadline:
+            executor.spin_once(timeout_sec=0.02)
+        return listener.state(), listener.age()
+    finally:
+        executor.shutdown()
+        helper.destroy_node()
 
 
 def _kinematics(robot: RobotModel) -> Any:

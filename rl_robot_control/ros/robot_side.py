@@ -1,8 +1,9 @@
 """How a supervisor makes the robot itself safe when the shield is gone.
 
 ``OwnTimeout``: the robot damps its joints when commands cease, as the simulation node does and a good driver should;
-the supervisor only looks whether it has. ``ControllerSwitch``: ros2_control's controllers hold the last command for ever,
-so the controller manager is told to deactivate the one that takes commands, and to activate one that damps if there is.
+the supervisor only looks whether it has. ``ControllerSwitch``: ros2_control's controllers hold the last command for
+ever, so the controller manager is told to deactivate the one that takes commands, and to activate one that damps if
+there is.
 """
 
 from __future__ import annotations

@@ -1,14 +1,22 @@
 """The inference node as a process, with the simulated G1 and the shield as further processes."""
 
+import array
 import dataclasses
 import math
 import signal
+import time
 
+import numpy as np
 import pytest
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from policy_files import standing_policy, write_standing_policy
+from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.parameter import Parameter
 from rig import TIMEOUT, hanging_robot
 
 from rl_robot_control.robots import load_robot
+from rl_robot_control.ros import interface
 
 
 @pytest.fixture(scope='module')
@@ -144,3 +152,50 @@ def test_ends_with_the_reason_when_it_cannot_start_on_its_own(rig, stop_inferenc
     rig.operator.wait_until(lambda: not node.running(), 'the node ends', TIMEOUT)
     assert node.process.returncode == 1
     assert "error: the inference node cannot start: policy file 'none.onnx' does not exist" in node.last_words()
+
+
+def test_waits_for_a_fresh_state_when_it_activates(rig, stop_inference):
+    """Held up for longer than a state stays fresh, just before it is to activate."""
+    node, operator = rig.start_inference(policy=str(standing_policy())), rig.operator
+    assert operator.change_state('inference', 'configure', TIMEOUT)
+    rig.wait_for('inference', 'robot heard', 'yes')
+    node.signal(signal.SIGSTOP)
+    client = operator.node.create_client(ChangeState, 'inference/change_state')
+    operator.wait_until(client.service_is_ready, 'the service is there', TIMEOUT)
+    request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_ACTIVATE))
+    answer = client.call_async(request)
+    rig.listen(0.3)
+    node.signal(signal.SIGCONT)
+    operator.wait_until(answer.done, 'it answers', TIMEOUT)
+    assert answer.result().success, node.last_words()
+
+
+def test_ramps_from_the_measured_pose_after_a_reset(rig, stop_inference):
+    """The policy wants the default pose; the robot is put 0.6 rad away from it while commands stream."""
+    node, operator, robot = rig.run_policy(standing_policy()), rig.operator, load_robot('unitree_g1')
+    pose = robot.default_position.copy()
+    shoulder = robot.joint_names.index('left_shoulder_pitch_joint')
+    pose[shoulder] += 0.6
+    out, states = [], []
+    interface.controller_commands(robot.settings.topics.controller).subscription(
+        operator.node, lambda message: out.append((time.monotonic(), message.data[shoulder])))
+    interface.JOINT_STATES.subscription(operator.node, lambda message: states.append(message.position[shoulder]))
+    operator.wait_until(lambda: len(out) > 10 and states, 'commands stream', TIMEOUT)
+    assert out[-1][1] == pytest.approx(robot.default_position[shoulder], abs=1e-6)
+    parameter = Parameter('reset.joint_position', value=array.array('d', pose)).to_parameter_msg()
+    assert operator.call(SetParametersAtomically, 'simulation/set_parameters_atomically',
+                         SetParametersAtomically.Request(parameters=[parameter]), TIMEOUT).result.successful
+    begin = time.monotonic()
+    operator.trigger(interface.SIMULATION_RESET)
+    operator.wait_until(lambda: 'ramping from the measured pose' in node.log.read_text(), 'it is noticed', TIMEOUT)
+    rig.listen(1.0)
+    rig.wait_for('inference', 'phase', 'running')
+    rig.wait_for('shield', 'mode', 'ACTIVE')
+    rig.listen(0.2)
+    values = [value for when, value in out if when > begin]
+    first = next(i for i, value in enumerate(values) if value > pose[shoulder] - 0.1)  # first of all, where it is
+    later = np.array(values[first:])
+    # The ramp's half cosine lasts π/2 · 0.6 rad / (1 rad/s) and so is at most 1 rad/s fast: 20 ms make 0.02 rad. A
+    # period that the machine skips makes the step as much longer; a jump would be 0.6 rad.
+    assert np.abs(np.diff(later)).max() < 0.25
+    assert len(later) > 5 and later[-1] == pytest.approx(robot.default_position[shoulder], abs=0.02)
