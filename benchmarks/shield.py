@@ -41,9 +41,7 @@ def _measure(robot: RobotModel, robots: int, cycles: int) -> dict:
     limits, rng = ShieldLimits.from_robot(robot), np.random.default_rng(1)
     shield = Shield(limits, PERIOD, robots)
     position = np.tile(robot.default_position, (robots, 1))
-    still = dataclasses.replace(
-        RobotState.unknown(robots, robot.num_joints, 0), time=np.zeros(robots), joint_position=position,
-        joint_velocity=np.zeros_like(position), base_quaternion=np.tile([0.0, 0.0, 0.0, 1.0], (robots, 1)))
+    still = _standing(robot, position)
     shield.reset(still)
     # [rad]; the change of motion has 2.4 times this spread, so a draw in a hundred exceeds the acceleration bound
     step = 0.15 * np.minimum(limits.acceleration * PERIOD**2, 1.0)
@@ -61,6 +59,17 @@ def _measure(robot: RobotModel, robots: int, cycles: int) -> dict:
         corrected.append(np.mean(output.correction != 0))
     microseconds = {'measured': 1e6 * statistics.median(shielded), 'reference': 1e6 * statistics.median(clipped)}
     return microseconds | {'corrected_share': float(np.mean(corrected))}
+
+
+def _standing(robot: RobotModel, position: np.ndarray) -> RobotState:
+    """Robots that stand still with their weight on all contact frames."""
+    robots, base = len(position), np.array([0.0, 0.0, robot.settings.base.height])
+    weight = 9.81 * robot.mass
+    return dataclasses.replace(
+        RobotState.unknown(robots, robot.num_joints, len(robot.frame_names)), time=np.zeros(robots),
+        joint_position=position, joint_velocity=np.zeros_like(position), base_position=np.tile(base, (robots, 1)),
+        base_quaternion=np.tile([0.0, 0.0, 0.0, 1.0], (robots, 1)), base_angular_velocity=np.zeros((robots, 3)),
+        contact_force=np.full((robots, len(robot.frame_names)), weight / max(1, len(robot.frame_names))))
 
 
 if __name__ == '__main__':

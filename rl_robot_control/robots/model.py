@@ -15,6 +15,7 @@ from pydantic import Field
 
 from rl_robot_control.config import config_names, find_config, load_settings, settings
 from rl_robot_control.errors import ConfigurationError, RobotDescriptionError, UnknownNameError
+from rl_robot_control.robots.geometry_settings import SelfCollisionSettings, WorkspaceSettings
 from rl_robot_control.robots.urdf import UrdfJoint, load_urdf, movable_joints, resolve_uri
 from rl_robot_control.types import BoolArray, FloatArray, InitialState
 
@@ -33,6 +34,15 @@ class JointSettings:
     acceleration_limit: Positive  # bound on the commanded reference [rad/s²]
     velocity_limit: Positive | None = None  # bound on the commanded reference [rad/s]; null: the shield's fraction of
     # the URDF's. A leg's target jumps every period, as a handle on torque, and may move faster than the joint can.
+    position_margin: Annotated[float, Field(ge=0)] | None = None  # inside the URDF's limits [rad]; null: as for the robot
+    effort_limit: Positive | None = None  # bound on the torque that the gains ask for [N·m]; null: the shield's fraction of
+    # the URDF's
+    jerk_limit: Positive | None = None  # bound on the commanded reference [rad/s³]; null: none
+    torque_rate_limit: Positive | None = None  # bound on the torque that the gains ask for [N·m/s]; null: none
+    inertia: tuple[Positive, Positive] | None = None  # lightest and heaviest that the drive has to move, over the poses
+    # and whatever the other joints do [kg·m²]; null for any joint: measured joints are not braked before their limits
+    braking_limit: Positive | None = None  # with which a measured joint can surely be braked [rad/s²]; null: a quarter of
+    # the effort against the heaviest inertia
     overshoot: Annotated[float, Field(ge=0)] = 0.0  # how far the reference may lie beyond the joint's limit [rad], for
     # the same reason; it shrinks to nothing as the measured joint comes to its limit.
 
@@ -69,8 +79,15 @@ class ShieldSettings:
     position_margin: float | None = None  # [rad]
     velocity_fraction: Annotated[float, Field(gt=0, le=1)] = 0.8  # of the URDF's velocity
     effort_fraction: Annotated[float, Field(gt=0, le=1)] = 0.9  # of the URDF's effort
+    measured_velocity_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0  # of the URDF's velocity, for measured joints
     tilt_limit: Positive | None = 1.0  # [rad]; null: no tilt check (fixed base)
-    tilt_duration: float = 0.04  # [s]
+    tilt_duration: float = 0.04  # that tilt, turning or height may be out of bounds for [s]
+    turn_limit: Positive | None = None  # angular velocity of the base [rad/s]; null: not checked
+    height_limits: tuple[float, float] | None = None  # of the base in the world [m]; null: not checked
+    contact_limit: Positive | None = None  # force on one contact frame, in robot weights; null: not checked
+    unloaded_limit: Positive | None = None  # time without contact while following commands [s]; null: not checked
+    require_measurements: bool = False  # true: without the height or contacts that a check needs there is no state;
+    # false: a check whose measurement was never there is left out and counted
     why: str = ''  # why these values, for people
 
 
@@ -103,6 +120,8 @@ class RobotSettings:
     frames: dict[str, FrameSettings] = Field(default_factory=dict)
     mirror: MirrorSettings | None = None
     shield: ShieldSettings = Field(default_factory=ShieldSettings)
+    self_collision: SelfCollisionSettings | None = None  # null: not checked
+    workspace: WorkspaceSettings | None = None  # null: not checked
     topics: TopicSettings = Field(default_factory=TopicSettings)
 
 
@@ -127,6 +146,13 @@ class RobotModel:
     stiffness: FloatArray  # [N·m/rad]
     damping: FloatArray  # [N·m·s/rad]
     armature: FloatArray  # [kg·m²]
+    reference_effort_limit: FloatArray  # of what the gains ask for [N·m]
+    jerk_limit: FloatArray  # of the commanded reference [rad/s³], inf where unset
+    torque_rate_limit: FloatArray  # of what the gains ask for [N·m/s], inf where unset
+    inertia: tuple[FloatArray, FloatArray] | None  # lightest and heaviest [kg·m²]; None: not known for every joint
+    braking_limit: FloatArray  # of the measured joint [rad/s²], NaN where unset
+    position_margin: FloatArray  # inside the position limits [rad], NaN where unset
+    mass: float  # of all links [kg]
 
     @property
     def num_joints(self) -> int:
@@ -254,8 +280,20 @@ def _build(robot: RobotSettings, joints: list[UrdfJoint], root: ElementTree.Elem
         reference_velocity_limit=_array(s.velocity_limit or robot.shield.velocity_fraction * j.velocity
                                         for s, j in zip(chosen, joints, strict=True)),
         overshoot=_array(s.overshoot for s in chosen),
+        reference_effort_limit=_array(s.effort_limit or robot.shield.effort_fraction * j.effort
+                                      for s, j in zip(chosen, joints, strict=True)),
         stiffness=_array(s.stiffness for s in chosen), damping=_array(s.damping for s in chosen),
-        armature=_array(s.armature for s in chosen))
+        armature=_array(s.armature for s in chosen),
+        jerk_limit=_array(s.jerk_limit or np.inf for s in chosen),
+        torque_rate_limit=_array(s.torque_rate_limit or np.inf for s in chosen), inertia=_inertia(chosen),
+        braking_limit=_array(s.braking_limit or np.nan for s in chosen),
+        position_margin=_array(np.nan if s.position_margin is None else s.position_margin for s in chosen),
+        mass=sum(float(mass.get('value', 0)) for mass in root.iterfind('link/inertial/mass')))
+
+
+def _inertia(chosen: list[JointSettings]) -> tuple[FloatArray, FloatArray] | None:
+    pairs = [s.inertia for s in chosen]
+    return None if None in pairs else tuple(_array(side) for side in zip(*pairs, strict=True))
 
 
 def _settings_of(name: str, patterns: dict[str, JointSettings], path: Path) -> JointSettings:

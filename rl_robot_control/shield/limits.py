@@ -13,6 +13,10 @@ from rl_robot_control.robots.model import ShieldSettings
 from rl_robot_control.types import FloatArray
 
 LARGEST_MARGIN = 0.05  # [rad]
+# Of the effort, what braking may count on [-]. Gravity and what the other joints do to this one have the rest; found in
+# the closed loop of benchmarks/shield_closed_loop.py.
+BRAKING_SHARE = 0.25
+GRAVITY = 9.81  # [m/s²]
 MARGIN_FRACTION = 0.02  # of the joint's range
 
 
@@ -32,9 +36,24 @@ class ShieldLimits:
     stiffness: FloatArray  # of the drive [N·m/rad]
     damping: FloatArray  # of the drive [N·m·s/rad]
     default_position: FloatArray  # [rad]
+    jerk: FloatArray | None = None  # of the reference [rad/s³], inf where unset; None: nowhere
+    torque_rate: FloatArray | None = None  # of what the gains ask for [N·m/s], inf where unset; None: nowhere
+    inertia: tuple[FloatArray, FloatArray] | None = None  # lightest and heaviest moved by each drive [kg·m²]; None:
+    # measured joints are not watched
+    measured_velocity: FloatArray | None = None  # of the measured joint [rad/s]
+    braking: FloatArray | None = None  # of the measured joint, on which the shield relies [rad/s²]
+    stops: tuple[FloatArray, FloatArray] | None = None  # where the joint really ends [rad]; None: as position_lower, _upper
+    measured_position_fault: float = 0.2  # beyond the stop, at which the measurement is a fault [rad]
+    measured_velocity_fault: float = 3.0  # of measured_velocity, at which it is a fault [-]
     overshoot: FloatArray | float = 0.0  # of the reference beyond the limits, while the joint is far from them [rad]
     tilt: float | None = 1.0  # of the base [rad]; None: not checked
-    tilt_duration: float = 0.04  # that the tilt may be exceeded for [s]
+    tilt_duration: float = 0.04  # that tilt, turning, height and contact force may be out of bounds for [s]
+    turn: float | None = None  # angular velocity of the base [rad/s]; None: not checked
+    height: tuple[float, float] | None = None  # of the base in the world [m]; None: not checked
+    contact_force: float | None = None  # on one of the contact frames [N]; None: not checked
+    unloaded: float | None = None  # time for which no contact frame may be loaded while commands are followed [s]
+    contact_frames: tuple[int, ...] = ()  # indices of the frames whose contacts are checked
+    require_measurements: bool = False  # whether a state without the measurements of a check is no state
     command_timeout: float = 0.1  # an older command makes the reference brake [s]
     command_damping_timeout: float = 0.5  # an older command leads to damping [s]
     state_timeout: float = 0.05  # an older state leads to damping [s]
@@ -45,6 +64,10 @@ class ShieldLimits:
     def __post_init__(self) -> None:
         for name in ('velocity', 'acceleration', 'effort', 'stiffness'):
             _check_each(name, getattr(self, name), minimum='above 0', good=getattr(self, name) > 0)
+        for name, values in [('jerk', self.jerk), ('torque_rate', self.torque_rate)]:
+            if values is not None:
+                _check_each(name, np.where(np.isposinf(values), 1.0, values), 'above 0', values > 0)
+        self._check_measured()
         _check_each('damping', self.damping, minimum='0 or more', good=self.damping >= 0)
         wrong = np.flatnonzero(~(self.position_lower < self.position_upper))
         if wrong.size:
@@ -52,11 +75,28 @@ class ShieldLimits:
             raise ConfigurationError(f'shield limits: joint {i} may move from {self.position_lower[i]} to '
                                      f'{self.position_upper[i]} rad; the lower limit must be below the upper one. '
                                      'Reduce position_margin.')
-        for name in ('tilt', 'tilt_duration', 'command_timeout', 'command_damping_timeout', 'state_timeout',
-                     'max_rejected', 'rest_velocity'):
+        for name in ('tilt', 'tilt_duration', 'turn', 'contact_force', 'unloaded', 'command_timeout',
+                     'command_damping_timeout', 'state_timeout', 'max_rejected', 'rest_velocity',
+                     'measured_position_fault', 'measured_velocity_fault'):
             value = getattr(self, name)
             if value is not None and not 0 <= value < np.inf:
                 raise ConfigurationError(f'shield limits: {name} is {value}; it must be a finite number, 0 or more.')
+
+    def _check_measured(self) -> None:
+        if self.inertia is not None:
+            for which, values in zip(('lightest', 'heaviest'), self.inertia, strict=True):
+                _check_each(f'{which} inertia', values, 'above 0', values > 0)
+            _check_each('heaviest inertia', self.inertia[1], 'no less than the lightest',
+                        self.inertia[1] >= self.inertia[0])
+            for name in ('measured_velocity', 'braking'):
+                values = getattr(self, name)
+                if values is None:
+                    raise ConfigurationError(f'shield limits: inertia is given but {name} is not; to watch the measured '
+                                             'joints both are needed.')
+                _check_each(name, values, 'above 0', values > 0)
+        if self.height is not None and not self.height[0] < self.height[1]:
+            raise ConfigurationError(f'shield limits: height is {self.height}; the lower limit must be below the upper '
+                                     'one.')
 
     @property
     def num_joints(self) -> int:
@@ -73,12 +113,30 @@ class ShieldLimits:
                 raise ConfigurationError(f'{robot.name}: shield position_margin is {rules.position_margin} rad; it '
                                          'must be 0 or more.')
             margin = np.full(span.shape, rules.position_margin)
+        margin = np.where(np.isnan(robot.position_margin), margin, robot.position_margin)
+        effort = robot.reference_effort_limit
+        braking = None if robot.inertia is None else np.where(
+            np.isnan(robot.braking_limit), BRAKING_SHARE * effort / robot.inertia[1], robot.braking_limit)
+        contacts = tuple(i for i, f in enumerate(robot.settings.frames.values()) if f.contact is not None)
+        weight = GRAVITY * robot.mass
         return cls(position_lower=robot.position_lower + margin, position_upper=robot.position_upper - margin,
                    velocity=robot.reference_velocity_limit, acceleration=robot.acceleration_limit,
-                   effort=rules.effort_fraction * robot.effort_limit, stiffness=robot.stiffness, damping=robot.damping,
-                   default_position=robot.default_position, overshoot=robot.overshoot,
+                   effort=effort, stiffness=robot.stiffness, damping=robot.damping,
+                   default_position=robot.default_position, overshoot=robot.overshoot, jerk=_where_set(robot.jerk_limit),
+                   torque_rate=_where_set(robot.torque_rate_limit), inertia=robot.inertia,
+                   stops=(robot.position_lower, robot.position_upper),
+                   measured_velocity=rules.measured_velocity_fraction * robot.velocity_limit, braking=braking,
                    tilt=rules.tilt_limit if robot.floating else None,
-                   tilt_duration=rules.tilt_duration, sources=_sources(robot))
+                   tilt_duration=rules.tilt_duration, turn=rules.turn_limit if robot.floating else None,
+                   height=rules.height_limits if robot.floating else None, contact_frames=contacts,
+                   contact_force=rules.contact_limit * weight if rules.contact_limit and contacts else None,
+                   unloaded=rules.unloaded_limit if contacts else None,
+                   require_measurements=rules.require_measurements, sources=_sources(robot))
+
+
+def _where_set(values: FloatArray) -> FloatArray | None:
+    """Bounds, or None if none is finite: what is set nowhere must cost nothing."""
+    return values if np.isfinite(values).any() else None
 
 
 def _sources(robot: RobotModel) -> dict[str, str]:
@@ -95,7 +153,12 @@ def _sources(robot: RobotModel) -> dict[str, str]:
         'velocity': f'URDF × {rules.velocity_fraction} ({of("velocity_fraction")})'
         + (f', or {yaml}' if any(joint.velocity_limit for joint in robot.settings.joints.values()) else ''),
         'effort': f'URDF × {rules.effort_fraction} ({of("effort_fraction")})',
-        'tilt': of('tilt_limit') if robot.floating else 'fixed base', 'tilt_duration': of('tilt_duration')}
+        'tilt': of('tilt_limit') if robot.floating else 'fixed base', 'tilt_duration': of('tilt_duration'),
+        'turn': of('turn_limit') if robot.floating else 'fixed base', 'jerk': yaml, 'torque_rate': yaml,
+        'height': of('height_limits') if robot.floating else 'fixed base', 'inertia': yaml, 'stops': 'URDF',
+        'braking': f'{yaml}, or a quarter of the effort against the heaviest inertia', 'measured_velocity': f'URDF × {rules.measured_velocity_fraction} ({of("measured_velocity_fraction")})',
+        'contact_force': f'{of("contact_limit")} × weight from URDF', 'unloaded': of('unloaded_limit'),
+        'require_measurements': of('require_measurements'), 'contact_frames': yaml}
 
 
 def _check_each(name: str, values: FloatArray, minimum: str, good: np.ndarray) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from rl_robot_control.types import BoolArray, FloatArray, JointCommand
 
 GEOMETRY_CHECKS = ('self_collision', 'workspace')
-CHECKS = ('position', 'velocity', 'acceleration', 'torque', 'conflict', *GEOMETRY_CHECKS)
+CHECKS = ('position', 'velocity', 'acceleration', 'torque', 'conflict', 'rate', 'measured', *GEOMETRY_CHECKS)
 
 
 class Reason(enum.IntEnum):
@@ -33,6 +33,12 @@ class Reason(enum.IntEnum):
     REJECTED_TOO_OFTEN = 14
     OVERRUN = 15
     EMERGENCY_STOP = 16
+    TURNING = 17
+    HEIGHT = 18
+    CONTACT_FORCE = 19
+    UNLOADED = 20
+    JOINT_POSITION = 21
+    JOINT_VELOCITY = 22
 
     @property
     def text(self) -> str:
@@ -53,11 +59,17 @@ _TEXTS = {
     Reason.STAMP_OLD: 'command rejected: it answers an observation that is too old',
     Reason.STATE_MISSING: 'no state has been received',
     Reason.STATE_STALE: 'the latest state is too old',
-    Reason.STATE_INVALID: 'the state holds NaN or infinity, or has the wrong size',
+    Reason.STATE_INVALID: 'the state holds NaN or infinity, lacks what a check needs, or has the wrong size',
     Reason.TILT: 'the base is tilted too far',
     Reason.REJECTED_TOO_OFTEN: 'too many commands in a row were rejected',
     Reason.OVERRUN: 'the shield was not called in time',
     Reason.EMERGENCY_STOP: 'emergency stop',
+    Reason.TURNING: 'the base turns too fast',
+    Reason.HEIGHT: 'the base is too low or too high',
+    Reason.CONTACT_FORCE: 'a contact force is larger than the robot can cause',
+    Reason.UNLOADED: 'nothing touches the ground although the robot follows commands',
+    Reason.JOINT_POSITION: 'a measured joint is far beyond its limit',
+    Reason.JOINT_VELOCITY: 'a measured joint is far too fast',
 }
 
 

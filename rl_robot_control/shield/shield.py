@@ -8,17 +8,21 @@ from typing import Protocol
 import numpy as np
 
 from rl_robot_control.errors import ConfigurationError
+from rl_robot_control.shield.body import BodyMonitor
 from rl_robot_control.shield.braking import ViableReference
 from rl_robot_control.shield.freshness import CommandLog, Timing
 from rl_robot_control.shield.limits import ShieldLimits
+from rl_robot_control.shield.measured import MeasuredMonitor
 from rl_robot_control.shield.output import CHECKS, Reason, ShieldOutput
+from rl_robot_control.shield.rates import RateLimits
 from rl_robot_control.shield.state_machine import Event, ShieldMode, follows_reference, next_mode
 from rl_robot_control.shield.tilt import TiltMonitor
 from rl_robot_control.shield.torque import TorqueBox
 from rl_robot_control.shield.validation import all_finite, all_valid, right_shape, valid_states
 from rl_robot_control.types import BoolArray, FloatArray, JointCommand, RobotState
 
-COUNTERS = ('commands', 'corrected', 'rejected', 'conflicts', 'stale', 'state_lost', 'latched', 'overruns')
+COUNTERS = ('commands', 'corrected', 'rejected', 'conflicts', 'stale', 'state_lost', 'latched', 'overruns',
+            'held', 'unmeasured')
 
 
 class GeometryFilter(Protocol):
@@ -77,6 +81,9 @@ class Shield:
         self._geometry = geometry
         self._log = CommandLog(n, j, max_lag=limits.command_timeout, max_lead=limits.state_timeout)
         self._tilt = None if limits.tilt is None else TiltMonitor(n, limits.tilt, limits.tilt_duration)
+        self._body = BodyMonitor(limits, n) if BodyMonitor.needed(limits) else None
+        self._rates = None if limits.jerk is None and limits.torque_rate is None else RateLimits(limits, control_period, n)
+        self._monitor = None if limits.inertia is None else MeasuredMonitor(limits, control_period, n)
         self._timing = Timing(control_period, max_period)
         self._latch_reason = np.zeros(n, dtype=np.int64)
         self._all_active = False
@@ -92,11 +99,13 @@ class Shield:
         self._log.clear(index)
         if self._tilt is not None:
             self._tilt.clear(index)
+        if self._body is not None:
+            self._body.clear(index)
         self._latch_reason[index] = Reason.NONE
         usable = valid_states(state, self._squares(state))
         self.mode[index] = np.where(usable, ShieldMode.READY, ShieldMode.STARTING)[index]
         measured = np.where(usable[:, None], state.joint_position, 0.0)
-        self._reference.restart(measured[index], index)
+        self._restart(measured[index], index)
         if len(self.mode[index]) == self.num_robots:
             self._timing.restart()
 
@@ -117,12 +126,15 @@ class Shield:
             self._clear_durations(now)
         if not math.isfinite(now):
             now, state_age = math.nan, math.inf
-        if state is not None and not right_shape(state, self.num_robots, self.num_joints):
+        if state is not None and not (right_shape(state, self.num_robots, self.num_joints)
+                                      and (self._body is None or self._body.right_shape(state))):
             state = None
         squares = self._squares(state)
         if not late and self._undisturbed(state, squares, command, state_age, command_age):
             self._log.accept_all(command, now - max(command_age, 0.0))
             self.counters['commands'] += 1
+            if self._body is not None and self._body.some_unmeasured:
+                self.counters['unmeasured'] += self._body.unmeasured
             return self._follow(state, command, elapsed)
         return self._decide(state, squares, command, now, state_age, command_age, elapsed, late)
 
@@ -155,11 +167,15 @@ class Shield:
                 and state_age <= limits.state_timeout and command_age <= limits.command_timeout
                 and self._command_fits(command) and all_finite(command.position) and all_valid(state, squares)
                 and self._log.all_acceptable(command.stamp, state.time)
-                and (self._tilt is None or self._tilt.all_upright(squares)))
+                and (self._tilt is None or self._tilt.all_upright(squares))
+                and (self._body is None or self._body.all_well(state))
+                and (self._monitor is None or self._monitor.all_well(state.joint_position, state.joint_velocity)))
 
     def _follow(self, state: RobotState, command: JointCommand, elapsed: float) -> ShieldOutput:
         target = self._log.target
         chosen, active = self._limit(state, state.joint_position, state.joint_velocity, target, elapsed, None)
+        if self._monitor is not None:
+            chosen = self._hold(chosen, state.joint_position, state.joint_velocity, active)
         correction = chosen - target
         corrected = np.logical_or.reduce(correction, axis=1)
         self.counters['corrected'] += corrected
@@ -175,7 +191,7 @@ class Shield:
         event = np.where(usable, Event.NOMINAL, Event.STATE_LOST)
         requested = self._judge_command(command, state, usable, now, command_age, event, reason)
         self._judge_age(now, command_age if command is None else 0.0, event, reason)
-        self._judge_faults(squares, usable, now, late, event)
+        self._judge_faults(state, squares, usable, now, late, event)
         before, self.mode = self.mode, next_mode(self.mode, event)
         self._all_active = bool((self.mode == ShieldMode.ACTIVE).all())
         reason = np.where(self.mode == ShieldMode.LATCHED, self._latch_reason, reason)
@@ -189,9 +205,11 @@ class Shield:
             measured = np.where(known, state.joint_position, measured)
             speed = np.where(known, state.joint_velocity, speed)
         begins = ~follows_reference(before) & usable
-        self._reference.restart(measured[begins], begins)
+        self._restart(measured[begins], begins)
         chosen, active = self._limit(state, measured, speed, None, elapsed, following)
         position = np.where(following[:, None], chosen, np.where(known, measured, np.nan))
+        if self._monitor is not None:
+            position = self._hold(position, measured, speed, active, usable)
         valid = usable & (self.mode != ShieldMode.STARTING)
         position[~valid] = np.nan
         correction = self._correction(position, command, requested & valid)
@@ -220,7 +238,10 @@ class Shield:
         if target is None:
             target = np.where((self.mode == ShieldMode.ACTIVE)[:, None], self._log.target, reference.braking_target())
         torque = self._torque.interval(position, velocity)
-        wanted = np.maximum(target, torque[0])
+        wanted = target if self._rates is None else self._rates.limit(target, reference.position, position, velocity,
+                                                                      elapsed)
+        gentle = wanted
+        wanted = np.maximum(wanted, torque[0])
         np.minimum(wanted, torque[1], out=wanted)
         chosen = reference.clamp(wanted)
         if self._geometry is not None:
@@ -232,8 +253,40 @@ class Shield:
         index = np.flatnonzero(acted)
         if index.size:
             self._explain(target, chosen, viable, torque, index, active)
+        if self._rates is not None:
+            self._note_rates(gentle != target, chosen, following, named)
+            self._rates.move(chosen, reference.position, position, velocity, elapsed)
         reference.move(chosen)
         return chosen, named
+
+    def _restart(self, position: FloatArray, index) -> None:
+        self._reference.restart(position, index)
+        if self._rates is not None:
+            self._rates.restart(index)
+
+    def _note_rates(self, limited: BoolArray, chosen: FloatArray, following: BoolArray | None,
+                    named: dict[str, BoolArray]) -> None:
+        """Note where jerk or torque rate changed the target, and where they had to yield."""
+        broken, new = self._rates.broken(chosen), ~named['conflict'].any(axis=1)
+        if following is not None:
+            limited, broken = limited & following[:, None], broken & following[:, None]
+        named['rate'][:] = limited
+        named['conflict'][:] |= broken
+        self.counters['conflicts'] += new & broken.any(axis=1)
+
+    def _hold(self, target: FloatArray, position: FloatArray, velocity: FloatArray, active: dict[str, BoolArray],
+              usable: BoolArray | None = None) -> FloatArray:
+        """Let no target drive a measured joint into its limit; this comes before the bounds of the reference."""
+        kept = self._monitor.apply(target, position, velocity)
+        if usable is not None:
+            kept[~usable] = target[~usable]
+        held = kept != target
+        if usable is not None:
+            held[~usable] = False
+        if np.count_nonzero(held):
+            active['measured'][:] = held
+            self.counters['held'] += held.any(axis=1)
+        return kept
 
     def _avoid(self, chosen: FloatArray, viable: tuple[FloatArray, FloatArray], state: RobotState | None,
                following: BoolArray | None, named: dict[str, BoolArray]) -> FloatArray:
@@ -270,6 +323,9 @@ class Shield:
             usable, reason = np.zeros(n, dtype=bool), np.full(n, Reason.STATE_STALE, dtype=np.int64)
         else:
             usable = valid_states(state, squares)
+            if self._body is not None:
+                usable &= self._body.usable(state)
+                self.counters['unmeasured'] += self._body.unmeasured
             reason = np.where(usable, Reason.NONE, Reason.STATE_INVALID)
         self.counters['state_lost'] += ~usable
         return usable, reason
@@ -311,11 +367,19 @@ class Shield:
                    out=event)
         self.counters['stale'] += stale & np.isfinite(age)
 
-    def _judge_faults(self, squares: FloatArray | None, usable: BoolArray, now: float, late: bool,
-                      event: np.ndarray) -> None:
+    def _judge_faults(self, state: RobotState | None, squares: FloatArray | None, usable: BoolArray, now: float,
+                      late: bool, event: np.ndarray) -> None:
         """Latch robots that fell, that get one bad command after the other, or that were left alone too long."""
         if self._tilt is not None and squares is not None:
             self._latch(self._tilt.update(squares, usable, now), Reason.TILT)
+        if self._body is not None and state is not None:
+            faults = self._body.faults(state, usable, follows_reference(self.mode), now)
+            for reason, mask in faults.items():
+                self._latch(mask, reason)
+        if self._monitor is not None and state is not None:
+            far, fast = self._monitor.faults(state.joint_position, state.joint_velocity)
+            self._latch(far & usable, Reason.JOINT_POSITION)
+            self._latch(fast & usable, Reason.JOINT_VELOCITY)
         self._latch(self._log.rejected_in_row >= self.limits.max_rejected, Reason.REJECTED_TOO_OFTEN)
         if late:
             self.counters['overruns'] += 1
@@ -342,6 +406,8 @@ class Shield:
         np.minimum(self._log.received, now, out=self._log.received)
         if self._tilt is not None:
             self._tilt.clear(slice(None))
+        if self._body is not None:
+            self._body.restart(slice(None))
 
     def _refusal(self, state: RobotState | None, latched: BoolArray) -> str | None:
         if state is None or not right_shape(state, self.num_robots, self.num_joints):
@@ -357,4 +423,6 @@ class Shield:
                         f'than {self.limits.rest_velocity} rad/s.')
             if squares is not None and self._tilt.tilted(squares[i:i + 1])[0]:
                 return f'robot {i}: the base is tilted by more than {self.limits.tilt} rad; set it upright.'
+            if self._body is not None and (refusal := self._body.refusal(state, i)) is not None:
+                return refusal
         return None

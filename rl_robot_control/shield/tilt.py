@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 
+from rl_robot_control.shield.body import Watch
 from rl_robot_control.types import BoolArray, FloatArray
-
-_ROUNDING = 1e-9  # [s]; sums of control periods are not exact
 
 
 class TiltMonitor:
@@ -24,12 +23,12 @@ class TiltMonitor:
 
     def __init__(self, num_robots: int, limit: float, duration: float) -> None:
         self._largest = (1 - math.cos(limit)) / 2  # of x² + y²
-        self._duration = duration
-        self._since = np.full(num_robots, np.inf)  # start of the current excess, inf: upright
+        self._watch = Watch(num_robots, duration)
+        self._dirty = False  # the watch may be running
 
     def clear(self, index) -> None:
         """Forget the past of some robots."""
-        self._since[index] = np.inf
+        self._watch.clear(index)
 
     def tilted(self, squares: FloatArray) -> BoolArray:
         """Whether each base is tilted too far (N,), from the squared quaternions (N, 4)."""
@@ -37,9 +36,15 @@ class TiltMonitor:
 
     def all_upright(self, squares: FloatArray) -> bool:
         """Whether every base is upright now; then nothing is remembered."""
-        if np.count_nonzero(self.tilted(squares)):
+        if len(squares) == 1:
+            x, y, z, w = squares[0].tolist()
+            if x + y > self._largest * (x + y + z + w):
+                return False
+        elif np.count_nonzero(self.tilted(squares)):
             return False
-        self._since.fill(np.inf)
+        if self._dirty:
+            self._watch.clear(slice(None))
+            self._dirty = False
         return True
 
     def update(self, squares: FloatArray, usable: BoolArray, now: float) -> BoolArray:
@@ -50,7 +55,5 @@ class TiltMonitor:
             usable: (N,) whether they are valid; where not, nothing is learned and nothing forgotten.
             now: [s]
         """
-        tilted = self.tilted(squares) & usable
-        upright = np.where(usable, np.inf, self._since)
-        self._since = np.where(tilted, np.minimum(self._since, now), upright)
-        return tilted & (now - self._since >= self._duration - _ROUNDING)
+        self._dirty = True
+        return self._watch.update(self.tilted(squares), usable, now)
