@@ -5,18 +5,19 @@ and damping targets flowing. ``mode: lockstep``: each command is checked against
 the simulation's, so a learner may think for as long as it likes.
 
 What is wrong with the robot's surroundings latches, too: a second publisher on the controller's topic, and on
-``shield/emergency_stop_heartbeat`` a "stop" or, with ``require_heartbeat``, silence. When the robot's states do not
-follow from one another (a simulation was reset, a clock was set), the past is forgotten in real time as well, but no
-latch is.
+``shield/emergency_stop_heartbeat`` a "stop" or, with ``require_heartbeat``, silence. A supervisor that is gone is a
+warning, and with ``require_supervisor`` it latches. When the robot's states do not follow from one another (a simulation
+was reset, a clock was set), the past is forgotten in real time as well, but no latch is.
 
 While no safe target is known (no valid state), nothing is published: the robot's own command time-out then damps it. In
 real time nothing is published before the first command, either: whatever holds the robot until then goes on holding it.
 
-Time-outs are counted by this node's own timer. Where publishers promise a deadline or a lease, the middleware's events
+Time-outs are counted by this node's own timer, which also looks at each new state: one that is invalid or tilted need not
+wait for the next command. Where publishers promise a deadline or a lease, the middleware's events
 are a second line: each one makes the shield look at once.
 
 Subscribes: ``joint_states``, ``imu`` (unless the base is fixed), ``policy/command``,
-``shield/emergency_stop_heartbeat``.
+``shield/emergency_stop_heartbeat``, ``supervisor/status``.
 Publishes: ``<controller>/commands``, ``shield/status`` (at 5 Hz and at every change of mode), ``shield/heartbeat`` (for
 the supervisor; by the thread that filters the commands, so that it ceases where that hangs).
 Serves: ``shield/emergency_stop``, ``shield/rearm``, and in lock-step ``shield/reset``, by which whoever has reset the
@@ -26,6 +27,7 @@ simulation makes the shield forget the past; its message is the stamp [ns] of th
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 import time
 from typing import Any
@@ -46,7 +48,8 @@ from rl_robot_control.ros.links import LinkMonitor
 from rl_robot_control.ros.lockstep import Instant
 from rl_robot_control.ros.parameters import ROBOT, Parameter, ParameterTable
 from rl_robot_control.ros.runtime import run_node
-from rl_robot_control.ros.shield_status import status_message
+from rl_robot_control.ros.shield_status import Corrections, as_message, guard_status, link_status, mode_status
+from rl_robot_control.ros.supervision import Guard
 from rl_robot_control.shield import Shield, ShieldLimits, ShieldMode, ShieldOutput
 from rl_robot_control.types import JointCommand, RobotState
 
@@ -59,6 +62,7 @@ WATCH_PERIOD = 0.004  # of the watchdog [s]
 REACTION = 0.006  # [s]
 
 _WAITING = (ShieldMode.STARTING, ShieldMode.READY)
+_FOLLOWING = (ShieldMode.ACTIVE, ShieldMode.BRAKING)
 
 PARAMETERS = ParameterTable('Shield', [
     ROBOT,
@@ -72,14 +76,20 @@ PARAMETERS = ParameterTable('Shield', [
               description='Silence on shield/emergency_stop_heartbeat latches; a "stop" there does in any case'),
     Parameter(name='heartbeat_timeout', default=0.5, unit='s', minimum=0.05, maximum=10.0,
               description='How long that silence may be, and how long a "stop" forbids to re-arm'),
+    Parameter(name='require_supervisor', default=False,
+              description='A supervisor that is not heard latches; else one that is gone is a warning'),
+    Parameter(name='supervisor_timeout', default=1.5, unit='s', minimum=0.6, maximum=60.0,
+              description='Silence on supervisor/status that counts as its death; it comes twice a second'),
 ])
 
 
 def real_time_limits(limits: ShieldLimits) -> ShieldLimits:
     """Limits whose time-outs leave room for the node's reaction."""
-    names = ('command_timeout', 'command_damping_timeout', 'state_timeout')
-    return dataclasses.replace(limits, **{name: max(getattr(limits, name) - REACTION, 0.5 * getattr(limits, name))
-                                          for name in names})
+    looks = {'command_timeout': 1, 'command_damping_timeout': 1, 'state_timeout': 1,
+             'tilt_duration': 2}  # one finds that it begins
+    values = {name: getattr(limits, name) for name in looks}
+    return dataclasses.replace(limits, **{
+        name: max(value - REACTION - (looks[name] - 1) * WATCH_PERIOD, 0.5 * value) for name, value in values.items()})
 
 
 class ShieldNode(Node):
@@ -105,8 +115,13 @@ class ShieldNode(Node):
         self._idle = False  # the last cycle was the watchdog's
         self._continuity = Continuity(robot)
         self._stop_link = EmergencyStopLink(settings.require_heartbeat, settings.heartbeat_timeout, self._cycle_time)
+        self._guard = Guard(settings.require_supervisor, settings.supervisor_timeout, self._cycle_time)
+        self._guard_state = self._guard.state(self._cycle_time)
+        self._robot_name, self._corrections = robot.name, Corrections(robot.joint_names)
+        self._news = False  # a sensor message has come since the watchdog's last look
         self.output: ShieldOutput | None = None
-        self.alarm = ''
+        self.alarm, self._why = '', 'no state has been received'
+        self._foreign = ''  # who else publishes to the robot's controller
         self._mode = ShieldMode.STARTING
         self._connect(robot)
 
@@ -123,6 +138,7 @@ class ShieldNode(Node):
         on_command = self._on_command_in_lockstep if self.lockstep else self._on_command
         self._inputs.append(interface.POLICY_COMMAND.subscription(self, on_command))
         interface.STOP_HEARTBEAT.subscription(self, self._on_stop_heartbeat)
+        interface.SUPERVISOR_STATUS.subscription(self, self._on_supervisor)
         self._heartbeat = interface.SHIELD_HEARTBEAT.publisher(self)
         self._links = LinkMonitor(self, [interface.JOINT_STATES, interface.POLICY_COMMAND], self._on_broken_promise)
         interface.EMERGENCY_STOP.server(self, self._on_stop)
@@ -178,6 +194,11 @@ class ShieldNode(Node):
         if now - self._cycle_time > patience or any(self._cycle_time <= end < now for end in ends):
             self._idle = True
             self._cycle_now(None)
+        elif self._news and self.shield.mode[0] in _FOLLOWING:
+            self._news = False
+            state = self._state()
+            if state is None or not self.shield.sound(state):
+                self._cycle_now(None)
 
     def _cycle_now(self, command: JointCommand | None) -> None:
         now, state = time.monotonic(), self._state()
@@ -192,6 +213,7 @@ class ShieldNode(Node):
             self.get_logger().warning(f'{why}: forgetting the past.')
             if self.shield.mode[0] != ShieldMode.LATCHED:
                 self.shield.reset(state)
+                self._note_mode(why)
 
     def _on_broken_promise(self, what: str) -> None:
         self.get_logger().warning(what, throttle_duration_sec=WARNING_PERIOD)
@@ -214,6 +236,7 @@ class ShieldNode(Node):
 
         def then() -> None:
             self._received[topic] = time.monotonic()
+            self._news = True
 
         return self._sensors.receiver(topic, then)
 
@@ -238,6 +261,7 @@ class ShieldNode(Node):
                answers: int | None = None) -> None:
         self._cycle_time = time.monotonic()
         self.output = output = self.shield.step(state, command, now=now, state_age=state_age)
+        self._corrections.note(output)
         if output.valid[0] and (self.lockstep or output.mode[0] not in _WAITING):
             checked = None if state is None else round(state.time[0] * 1e9)
             self._commands.publish(self._controller.encode(output.command.position[0], answers, checked))
@@ -245,10 +269,16 @@ class ShieldNode(Node):
 
     def _note_mode(self, why: str) -> None:
         """Every transition stands in the log once, and on shield/status at once."""
-        mode = ShieldMode(self.shield.mode[0])
+        mode, self._why = ShieldMode(self.shield.mode[0]), self.alarm or why
         if mode != self._mode:
             self._mode = mode
-            self.get_logger().info(f'{mode.name}: {self.alarm or why}')
+            text = f'{mode.name}: {self._why}' if self._why else mode.name
+            if mode == ShieldMode.LATCHED:
+                self.get_logger().error(f'{text}. {interface.REARM.name} releases it.')
+            elif mode in (ShieldMode.BRAKING, ShieldMode.DAMPING):
+                self.get_logger().warning(text)
+            else:
+                self.get_logger().info(text)
             self._publish_status()
 
     def _on_stop(self, _: Any, response: Any) -> Any:
@@ -260,7 +290,8 @@ class ShieldNode(Node):
         """Stop and latch; the alarm says why, where the shield itself cannot know it."""
         if alarm:
             self.alarm = alarm
-            self.get_logger().error(f'{alarm}: latched.')
+            if self._mode == ShieldMode.LATCHED:  # else the transition says it
+                self.get_logger().error(alarm)
         self.shield.emergency_stop()
         if not self.lockstep:
             self._cycle_now(None)  # the robot need not wait for the next cycle
@@ -271,17 +302,36 @@ class ShieldNode(Node):
         self._stop_link.receive(message.data, time.monotonic())
         self._check_stop_link()
 
+    def _on_supervisor(self, message: Any) -> None:
+        if message.status:
+            self._guard.receive(message.status[0].message, time.monotonic())
+
     def _beat(self) -> None:
         self._check_stop_link()
+        self._check_guard()
         self._heartbeat.publish(UInt8(data=int(self.shield.mode[0])))
 
     def _check_stop_link(self) -> None:
-        fault = self._stop_link.fault(time.monotonic())
+        fault = self._stop_fault()
         if fault and self.shield.mode[0] != ShieldMode.LATCHED:
             self._latch(fault)
 
+    def _stop_fault(self) -> str:
+        now = time.monotonic()
+        return self._stop_link.fault(now) or self._guard.fault(now)
+
+    def _check_guard(self) -> None:
+        state = self._guard.state(time.monotonic())
+        if state != self._guard_state:
+            self._guard_state = state
+            if state == 'gone':
+                self.get_logger().error('the supervisor is gone: nobody notices if this shield fails. Restart it.')
+            else:
+                self.get_logger().info('a supervisor watches this shield.')
+            self._publish_status()
+
     def _on_rearm(self, _: Any, response: Any) -> Any:
-        foreign, stopped = self._foreign_publishers(), self._stop_link.fault(time.monotonic())
+        foreign, stopped = self._foreign_publishers(), self._stop_fault()
         stale = not self.lockstep and self._state_age(time.monotonic()) > self.shield.limits.state_timeout
         if foreign:
             problem = f'{foreign} still publishes on {self._topic.name}.'
@@ -320,14 +370,25 @@ class ShieldNode(Node):
 
     def _check_publishers(self) -> None:
         self._links.update()
-        foreign = self._foreign_publishers()
-        if foreign and not self.alarm:
-            self._latch(f'another publisher on {self._topic.name}: {foreign}')
+        self._foreign = self._foreign_publishers()
+        if self._foreign and not self.alarm:
+            self._latch(f'another publisher on {self._topic.name}: {self._foreign}')
 
     def _publish_status(self) -> None:
-        stamp = self.get_clock().now().to_msg()
-        name = self.get_fully_qualified_name()
-        self._status.publish(status_message(self.shield, self.output, self.joint_names, self.alarm, name, stamp))
+        name, guard = self.get_fully_qualified_name(), self._guard_state
+        concern = 'the supervisor is gone' if guard == 'gone' else ''
+        statuses = [mode_status(self.shield, self.alarm or self._why, name, concern),
+                    self._corrections.status(f'{name}/corrections'), self._link_status(f'{name}/links'),
+                    guard_status(f'{name}/guard', guard, self._guard.text, needed=not self.lockstep)]
+        self._status.publish(as_message(statuses, self._robot_name, self.get_clock().now().to_msg()))
+        self._corrections.clear()
+
+    def _link_status(self, name: str) -> Any:
+        now = time.monotonic()
+        ages = (math.nan, math.nan) if self.lockstep else (self._state_age(now), now - self._command_time)
+        return link_status(name, *ages, self.shield.limits.state_timeout, {
+            'deadlines missed': str(self._links.missed), 'publishers lost': str(self._links.lost),
+            'emergency stop': self._stop_link.fault(now) or 'no', 'other publishers': self._foreign or 'none'})
 
 
 def main() -> None:

@@ -1,6 +1,35 @@
-"""What the supervisor decides, without ROS: whether the shield's heartbeat has ceased. Nothing here reads a clock."""
+"""How supervisor and shield watch one another, without ROS. Nothing here reads a clock."""
 
 from __future__ import annotations
+
+
+class Guard:
+    """The shield's view of its supervisor: never heard, watching, or gone.
+
+    Args:
+        required: Whether the robot must not move without one.
+        timeout: Silence that counts as its death [s].
+        now: Start of the watch [s].
+    """
+
+    def __init__(self, required: bool, timeout: float, now: float) -> None:
+        self._required, self._timeout, self._heard = required, timeout, now
+        self.text = ''  # what it said last
+
+    def receive(self, text: str, now: float) -> None:
+        """It has said something at a time [s]."""
+        self.text, self._heard = text, now
+
+    def state(self, now: float) -> str:
+        """``not heard``, ``watching`` or ``gone``."""
+        if not self.text:
+            return 'not heard'
+        return 'gone' if now - self._heard > self._timeout else 'watching'
+
+    def fault(self, now: float) -> str:
+        """Why the robot must not move at a time [s], or empty."""
+        silent = now - self._heard > self._timeout
+        return f'no supervisor for {self._timeout:g} s' if self._required and silent else ''
 
 
 class Watch:

@@ -11,7 +11,7 @@ from rl_robot_control.shield.output import Reason
 from rl_robot_control.types import BoolArray, FloatArray, RobotState
 
 _ROUNDING = 1e-9  # [s]; sums of control periods are not exact
-_LOADED = 1.0  # least force that counts as contact [N]
+LOADED = 1.0  # least force that counts as contact [N]
 
 
 class Watch:
@@ -51,18 +51,19 @@ class BodyMonitor:
     unusable. One that was never there is left out and counted, or with ``require_measurements`` unusable as well.
 
     Args:
-        limits: With any of ``turn``, ``height``, ``contact_force`` and ``unloaded``.
+        limits: What of ``turn``, ``height``, ``contact_force`` and ``unloaded`` is None is not checked.
         num_robots: N.
 
     Attributes:
+        seen: (2, N) whether height and contacts have been measured.
         unmeasured: (N,) whether a check has been left out since the latest general cycle.
         some_unmeasured: Whether any has.
     """
 
     def __init__(self, limits: ShieldLimits, num_robots: int) -> None:
         self._limits, self._frames = limits, list(limits.contact_frames)
-        self._contacts = bool(self._frames) and not (limits.contact_force is None and limits.unloaded is None)
-        self._seen = np.zeros((2, num_robots), dtype=bool)  # height, contacts
+        self._contacts = limits.watches_contacts
+        self.seen = np.zeros((2, num_robots), dtype=bool)  # height, contacts
         self.unmeasured = np.zeros(num_robots, dtype=bool)
         self.some_unmeasured = False
         brief = limits.tilt_duration
@@ -70,11 +71,6 @@ class BodyMonitor:
                          Reason.CONTACT_FORCE: Watch(num_robots, brief),
                          Reason.UNLOADED: Watch(num_robots, limits.unloaded or 0.0)}
         self._dirty = False  # a watch may be running
-
-    @staticmethod
-    def needed(limits: ShieldLimits) -> bool:
-        """Whether any check of it is configured."""
-        return not (limits.turn is limits.height is limits.contact_force is limits.unloaded is None)
 
     def right_shape(self, state: RobotState) -> bool:
         """Whether the arrays that it reads have the right sizes."""
@@ -86,7 +82,7 @@ class BodyMonitor:
 
     def clear(self, index) -> None:
         """Forget the past of some robots."""
-        self._seen[:, index] = False
+        self.seen[:, index] = False
         self.restart(index)
 
     def restart(self, index) -> None:
@@ -94,43 +90,11 @@ class BodyMonitor:
         for watch in self._watches.values():
             watch.clear(index)
 
-    def all_well(self, state: RobotState) -> bool:
-        """Whether everything is in order or known to be unmeasured; then nothing is remembered. Says no in case of doubt."""
-        limits, turn = self._limits, state.base_angular_velocity
-        if limits.turn is not None and not np.vdot(turn, turn) <= limits.turn**2 \
-                and not (turn * turn).sum(axis=1).max() <= limits.turn**2:
-            return False
-        single = len(turn) == 1
-        if limits.height is not None:
-            height = state.base_position[:, 2]
-            lowest, highest = (height.item(),) * 2 if single else (height.min(), height.max())
-            if not (limits.height[0] <= lowest and highest <= limits.height[1]) and not self._never(0, height):
-                return False
-        if self._contacts and not self._contacts_well(state.contact_force, single):
-            return False
+    def forgive(self) -> None:
+        """Everything is in order now; then nothing is remembered."""
         if self._dirty:
             self.restart(slice(None))
             self._dirty = False
-        return True
-
-    def _never(self, which: int, values: FloatArray) -> bool:
-        """Whether something unmeasured has never been measured and need not be, for all robots."""
-        return (not self._limits.require_measurements and not self._seen[which].any()
-                and bool(np.isnan(values).all()))
-
-    def _contacts_well(self, force: FloatArray, single: bool) -> bool:
-        limits = self._limits
-        most = math.inf if limits.contact_force is None else limits.contact_force
-        if single:
-            row = force[0].tolist()
-            values = [row[i] for i in self._frames]
-            total, largest = sum(values), max(values)
-        else:
-            values = force[:, self._frames]
-            total, largest = values.max(axis=1).min(), values.max()
-        if _LOADED <= total and largest <= most:
-            return True
-        return math.isnan(total) and self._never(1, force[:, self._frames])
 
     def usable(self, state: RobotState) -> BoolArray:
         """Whether the configured measurements are there (N,); call it once per general cycle, before ``faults``."""
@@ -140,10 +104,10 @@ class BodyMonitor:
             there[0] = np.isfinite(state.base_position[:, 2])
         if self._contacts:
             there[1] = np.isfinite(state.contact_force[:, self._frames]).all(axis=1)
-        usable = there | ~(self._seen | self._limits.require_measurements)
+        usable = there | ~(self.seen | self._limits.require_measurements)
         for which, checked in enumerate((self._limits.height is not None, self._contacts)):
             if checked:
-                self._seen[which] |= there[which]
+                self.seen[which] |= there[which]
         self.unmeasured = ~there.all(axis=0)
         self.some_unmeasured = bool(self.unmeasured.any())
         turning = self._limits.turn is None or np.isfinite(state.base_angular_velocity).all(axis=1)
@@ -172,7 +136,7 @@ class BodyMonitor:
                 if limits.contact_force is not None:
                     wrong[Reason.CONTACT_FORCE] = (force > limits.contact_force).any(axis=1)
                 if limits.unloaded is not None:
-                    wrong[Reason.UNLOADED] = (force < _LOADED).all(axis=1) & following
+                    wrong[Reason.UNLOADED] = (force < LOADED).all(axis=1) & following
         return {reason: self._watches[reason].update(mask, usable, now) for reason, mask in wrong.items()}
 
     def refusal(self, state: RobotState, robot: int) -> str | None:

@@ -7,8 +7,11 @@ import math
 import numpy as np
 
 from rl_robot_control.shield.output import Reason
-from rl_robot_control.shield.validation import every, finite_rows
+from rl_robot_control.shield.validation import finite_rows
 from rl_robot_control.types import BoolArray, FloatArray, JointCommand
+
+
+REGULAR = 0.2  # of a period, by which a cycle may come early or late
 
 
 class CommandLog:
@@ -38,12 +41,6 @@ class CommandLog:
         self.stamp[index] = -np.inf
         self.received[index] = -np.inf
         self.rejected_in_row[index] = 0
-
-    def all_acceptable(self, stamp: FloatArray, time: FloatArray) -> bool:
-        """Whether the stamps of all robots are in order; the quick form of ``judge``."""
-        lag = time - stamp
-        return (every(lag <= self._max_lag) and every(lag >= -self._max_lead) and every(stamp > self.stamp)
-                and every(stamp > 0.0))
 
     def judge(self, command: JointCommand, time: FloatArray) -> tuple[np.ndarray, BoolArray]:
         """Why each robot's command must be rejected.
@@ -104,6 +101,9 @@ class Timing:
     Args:
         period: Control period [s].
         max_period: Longest time between two cycles [s]; None: lock-step, every cycle is exactly one period.
+
+    Attributes:
+        regular: Whether the latest cycle came about one period after the one before.
     """
 
     def __init__(self, period: float, max_period: float | None) -> None:
@@ -112,7 +112,7 @@ class Timing:
 
     def restart(self) -> None:
         """Forget when the last cycle was."""
-        self._last, self._credit = math.nan, 2 * self.period
+        self._last, self._credit, self.regular = math.nan, 2 * self.period, self.max_period is None
 
     def advance(self, now: float) -> tuple[float, bool, bool]:
         """Begin a cycle.
@@ -125,6 +125,7 @@ class Timing:
         backwards = elapsed < 0
         if self.max_period is None:
             return self.period, False, backwards
+        self.regular = abs(elapsed - self.period) <= REGULAR * self.period
         if elapsed > 0:
             self._credit = min(self._credit + elapsed, 2 * self.period)
         counted = min(self._credit, self.period)

@@ -99,6 +99,11 @@ class ShieldLimits:
                                      'one.')
 
     @property
+    def watches_contacts(self) -> bool:
+        """Whether any check of contacts is configured."""
+        return bool(self.contact_frames) and not (self.contact_force is self.unloaded is None)
+
+    @property
     def num_joints(self) -> int:
         """J."""
         return len(self.velocity)

@@ -13,6 +13,7 @@ from rl_robot_control.types import FloatArray
 
 _OPTIONS = ('<mujoco><compiler discardvisual="true" strippath="false" fusestatic="false" balanceinertia="true" '
             'boundmass="0.001" boundinertia="0.000001"/></mujoco>')  # masses do not matter here
+GRAVITY = 9.81  # [m/s²]
 _FAR = 10.0  # [m]
 _NUDGES = 1e-5 * np.array([[1.0, 2.0, -1.3], [-2.1, 1.4, 1.7], [1.9, -1.1, 2.3], [-5.3, -4.1, -6.7], [7.1, -8.3, 5.9],
                            [-9.7, 6.1, 8.9]])  # [m], a tenth of the filter's margin
@@ -37,7 +38,8 @@ class LinkTree:
         self._joints = np.array([joint.id for joint in joints])
         self._qpos = np.array([joint.qposadr[0] for joint in joints])
         self._dof = np.array([joint.dofadr[0] for joint in joints])
-        self._jacobian = np.zeros((3, self.model.nv))
+        self._jacobian, self._torque = np.zeros((3, self.model.nv)), np.zeros(self.model.nv)
+        self._ready = False
         self.body_of = {self.model.body(i).name: int(self.model.body_weldid[i]) for i in range(1, self.model.nbody)}
         self.body_of.setdefault(robot.settings.base.link, 0)
 
@@ -45,7 +47,7 @@ class LinkTree:
         """Put the joints (J,) [rad] somewhere."""
         self.data.qpos[self._qpos] = position
         mujoco.mj_kinematics(self.model, self.data)
-        mujoco.mj_comPos(self.model, self.data)
+        self._ready = False
 
     def shapes(self, body: int) -> list[int]:
         """MuJoCo's numbers of the collision shapes of a body."""
@@ -60,8 +62,28 @@ class LinkTree:
 
     def rate(self, point: FloatArray, body: int, direction: FloatArray) -> FloatArray:
         """How fast a point of a body moves in a direction per joint speed (J,) [m/rad]."""
+        self._prepare()
         mujoco.mj_jac(self.model, self.data, self._jacobian, None, point, body)
         return (direction @ self._jacobian)[self._dof]
+
+    def gravity(self, position: FloatArray, down: FloatArray) -> FloatArray:
+        """Torque (J,) that gravity puts on each joint at rest [N·m], in the direction of the joint; it places the joints.
+
+        Args:
+            position: (J,) [rad].
+            down: (3,) direction of gravity in the base link's frame.
+        """
+        self.place(position)
+        self._prepare()
+        self.model.opt.gravity[:] = GRAVITY * down
+        mujoco.mj_rne(self.model, self.data, 0, self._torque)
+        return -self._torque[self._dof]
+
+    def _prepare(self) -> None:
+        """What Jacobians and torques need beyond the kinematics."""
+        if not self._ready:
+            mujoco.mj_comPos(self.model, self.data)
+            self._ready = True
 
     def distance(self, first: int, second: int, cutoff: float, line: FloatArray) -> float:
         """Distance of two shapes [m], negative where they overlap; a value from the cutoff on means "farther".

@@ -9,16 +9,14 @@ import numpy as np
 
 from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.shield.body import BodyMonitor
-from rl_robot_control.shield.braking import ViableReference
 from rl_robot_control.shield.freshness import CommandLog, Timing
+from rl_robot_control.shield.joints import Bounded, JointBounds
 from rl_robot_control.shield.limits import ShieldLimits
-from rl_robot_control.shield.measured import MeasuredMonitor
 from rl_robot_control.shield.output import CHECKS, Reason, ShieldOutput
-from rl_robot_control.shield.rates import RateLimits
+from rl_robot_control.shield.quick import nothing_wrong, quick_bounds
 from rl_robot_control.shield.state_machine import Event, ShieldMode, follows_reference, next_mode
 from rl_robot_control.shield.tilt import TiltMonitor
-from rl_robot_control.shield.torque import TorqueBox
-from rl_robot_control.shield.validation import all_finite, all_valid, right_shape, valid_states
+from rl_robot_control.shield.validation import right_shape, valid_states
 from rl_robot_control.types import BoolArray, FloatArray, JointCommand, RobotState
 
 COUNTERS = ('commands', 'corrected', 'rejected', 'conflicts', 'stale', 'state_lost', 'latched', 'overruns',
@@ -76,14 +74,13 @@ class Shield:
         self.limits, self.control_period, self.num_robots, self.num_joints = limits, control_period, n, j
         self.mode = np.full(n, ShieldMode.STARTING, dtype=np.int64)
         self.counters = {name: np.zeros(n, dtype=np.int64) for name in COUNTERS}
-        self._reference = ViableReference(limits, control_period, n)
-        self._torque = TorqueBox(limits, n)
+        self._joints = JointBounds(limits, control_period, n)
         self._geometry = geometry
         self._log = CommandLog(n, j, max_lag=limits.command_timeout, max_lead=limits.state_timeout)
         self._tilt = None if limits.tilt is None else TiltMonitor(n, limits.tilt, limits.tilt_duration)
-        self._body = BodyMonitor(limits, n) if BodyMonitor.needed(limits) else None
-        self._rates = None if limits.jerk is None and limits.torque_rate is None else RateLimits(limits, control_period, n)
-        self._monitor = None if limits.inertia is None else MeasuredMonitor(limits, control_period, n)
+        self._body = BodyMonitor(limits, n)
+        self._quick, self._frames = quick_bounds(limits), np.array(limits.contact_frames, dtype=np.int64)
+        self._nobody, self._all = np.zeros((n, 0)), np.ones(n, dtype=bool)
         self._timing = Timing(control_period, max_period)
         self._latch_reason = np.zeros(n, dtype=np.int64)
         self._all_active = False
@@ -99,13 +96,12 @@ class Shield:
         self._log.clear(index)
         if self._tilt is not None:
             self._tilt.clear(index)
-        if self._body is not None:
-            self._body.clear(index)
+        self._body.clear(index)
         self._latch_reason[index] = Reason.NONE
         usable = valid_states(state, self._squares(state))
         self.mode[index] = np.where(usable, ShieldMode.READY, ShieldMode.STARTING)[index]
         measured = np.where(usable[:, None], state.joint_position, 0.0)
-        self._restart(measured[index], index)
+        self._joints.restart(measured[index], index)
         if len(self.mode[index]) == self.num_robots:
             self._timing.restart()
 
@@ -126,17 +122,22 @@ class Shield:
             self._clear_durations(now)
         if not math.isfinite(now):
             now, state_age = math.nan, math.inf
-        if state is not None and not (right_shape(state, self.num_robots, self.num_joints)
-                                      and (self._body is None or self._body.right_shape(state))):
+        if state is not None and not self._right_shape(state):
             state = None
+        if not late and self._undisturbed(state, command, state_age, command_age):
+            return self._follow(state, command, now - max(command_age, 0.0), elapsed)
+        return self._decide(state, command, now, state_age, command_age, elapsed, late)
+
+    def sound(self, state: RobotState) -> bool:
+        """Whether a state alone gives no cause to act; else its cycle need not wait for the next command.
+
+        Args:
+            state: State of all N robots.
+        """
+        if not self._right_shape(state):
+            return False
         squares = self._squares(state)
-        if not late and self._undisturbed(state, squares, command, state_age, command_age):
-            self._log.accept_all(command, now - max(command_age, 0.0))
-            self.counters['commands'] += 1
-            if self._body is not None and self._body.some_unmeasured:
-                self.counters['unmeasured'] += self._body.unmeasured
-            return self._follow(state, command, elapsed)
-        return self._decide(state, squares, command, now, state_age, command_age, elapsed, late)
+        return bool(valid_states(state, squares).all() and not (squares is not None and self._tilt.tilted(squares).any()))
 
     def emergency_stop(self) -> None:
         """Latch every robot now; only ``rearm`` releases them."""
@@ -159,34 +160,46 @@ class Shield:
             self.reset(state, np.flatnonzero(latched))
         return refusal
 
-    def _undisturbed(self, state: RobotState | None, squares: FloatArray | None, command: JointCommand | None,
-                     state_age: float, command_age: float) -> bool:
+    def _undisturbed(self, state: RobotState | None, command: JointCommand | None, state_age: float,
+                     command_age: float) -> bool:
         """Whether every robot is active and everything is in order, so that only the limits need applying."""
         limits = self.limits
-        return (self._all_active and state is not None and command is not None
-                and state_age <= limits.state_timeout and command_age <= limits.command_timeout
-                and self._command_fits(command) and all_finite(command.position) and all_valid(state, squares)
-                and self._log.all_acceptable(command.stamp, state.time)
-                and (self._tilt is None or self._tilt.all_upright(squares))
-                and (self._body is None or self._body.all_well(state))
-                and (self._monitor is None or self._monitor.all_well(state.joint_position, state.joint_velocity)))
+        if not (self._all_active and state is not None and command is not None and state_age <= limits.state_timeout
+                and command_age <= limits.command_timeout and self._command_fits(command)):
+            return False
+        quick, nobody = self._quick[0], self._nobody
+        return nothing_wrong(
+            self._quick, self._joints.constants, _floats(command.position), _floats(command.stamp), self._log.stamp,
+            _floats(state.time), _floats(state.joint_position), _floats(state.joint_velocity),
+            _floats(state.base_quaternion) if quick['oriented'] else nobody,
+            _floats(state.base_angular_velocity) if quick['turning'] else nobody,
+            _floats(state.base_position) if quick['height'] else nobody,
+            _floats(state.contact_force) if quick['contacts'] else nobody, self._frames, self._body.seen)
 
-    def _follow(self, state: RobotState, command: JointCommand, elapsed: float) -> ShieldOutput:
-        target = self._log.target
-        chosen, active = self._limit(state, state.joint_position, state.joint_velocity, target, elapsed, None)
-        if self._monitor is not None:
-            chosen = self._hold(chosen, state.joint_position, state.joint_velocity, active)
-        correction = chosen - target
+    def _follow(self, state: RobotState, command: JointCommand, received: float, elapsed: float) -> ShieldOutput:
+        """The usual cycle: all robots follow their commands."""
+        self._log.accept_all(command, received)
+        self.counters['commands'] += 1
+        if self._tilt is not None:
+            self._tilt.forgive()
+        self._body.forgive()
+        if self._body.some_unmeasured:
+            self.counters['unmeasured'] += self._body.unmeasured
+        target, every = self._log.target, self._all
+        position, active = self._limit(state, _floats(state.joint_position), _floats(state.joint_velocity), elapsed, every,
+                                       every, every)
+        correction = position - target
         corrected = np.logical_or.reduce(correction, axis=1)
         self.counters['corrected'] += corrected
         n = self.num_robots
-        return ShieldOutput(command=JointCommand(stamp=command.stamp, position=chosen), valid=np.ones(n, dtype=bool),
+        return ShieldOutput(command=JointCommand(stamp=command.stamp, position=position), valid=np.ones(n, dtype=bool),
                             mode=self.mode.copy(), correction=correction, active=active, corrected=corrected,
                             reason=np.zeros(n, dtype=np.int64))
 
-    def _decide(self, state: RobotState | None, squares: FloatArray | None, command: JointCommand | None, now: float,
-                state_age: float, command_age: float, elapsed: float, late: bool) -> ShieldOutput:
+    def _decide(self, state: RobotState | None, command: JointCommand | None, now: float, state_age: float,
+                command_age: float, elapsed: float, late: bool) -> ShieldOutput:
         """The general cycle, in which robots may be in different modes."""
+        squares = self._squares(state)
         usable, reason = self._judge_state(state, squares, state_age)
         event = np.where(usable, Event.NOMINAL, Event.STATE_LOST)
         requested = self._judge_command(command, state, usable, now, command_age, event, reason)
@@ -200,16 +213,13 @@ class Shield:
     def _apply(self, state: RobotState | None, command: JointCommand | None, usable: BoolArray, requested: BoolArray,
                before: np.ndarray, reason: np.ndarray, elapsed: float) -> ShieldOutput:
         following, known = follows_reference(self.mode), usable[:, None]
-        measured, speed = self._reference.position, np.zeros((self.num_robots, self.num_joints))
+        measured, speed = self._joints.reference.copy(), np.zeros((self.num_robots, self.num_joints))
         if state is not None:
-            measured = np.where(known, state.joint_position, measured)
-            speed = np.where(known, state.joint_velocity, speed)
+            np.copyto(measured, state.joint_position, where=known)
+            np.copyto(speed, state.joint_velocity, where=known)
         begins = ~follows_reference(before) & usable
-        self._restart(measured[begins], begins)
-        chosen, active = self._limit(state, measured, speed, None, elapsed, following)
-        position = np.where(following[:, None], chosen, np.where(known, measured, np.nan))
-        if self._monitor is not None:
-            position = self._hold(position, measured, speed, active, usable)
+        self._joints.restart(measured[begins], begins)
+        position, active = self._limit(state, measured, speed, elapsed, self.mode == ShieldMode.ACTIVE, following, usable)
         valid = usable & (self.mode != ShieldMode.STARTING)
         position[~valid] = np.nan
         correction = self._correction(position, command, requested & valid)
@@ -225,93 +235,45 @@ class Shield:
         wish = self._log.target if command is None or not self._command_fits(command) else command.position
         return np.subtract(position, wish, out=np.zeros_like(position), where=requested[:, None])
 
-    def _limit(self, state: RobotState | None, position: FloatArray, velocity: FloatArray,
-               target: FloatArray | None, elapsed: float,
-               following: BoolArray | None) -> tuple[FloatArray, dict[str, BoolArray]]:
-        """Apply the limits and move the references; without a target, each robot does what its mode says."""
-        reference = self._reference
-        active = np.zeros((len(CHECKS), self.num_robots, self.num_joints), dtype=bool)
-        named = dict(zip(CHECKS, active))
-        if elapsed == 0:
-            return reference.position.copy(), named
-        viable = reference.interval(elapsed)
-        if target is None:
-            target = np.where((self.mode == ShieldMode.ACTIVE)[:, None], self._log.target, reference.braking_target())
-        torque = self._torque.interval(position, velocity)
-        wanted = target if self._rates is None else self._rates.limit(target, reference.position, position, velocity,
-                                                                      elapsed)
-        gentle = wanted
-        wanted = np.maximum(wanted, torque[0])
-        np.minimum(wanted, torque[1], out=wanted)
-        chosen = reference.clamp(wanted)
-        if self._geometry is not None:
-            chosen = self._avoid(chosen, viable, state, following, named)
-        acted = chosen != target
-        acted |= wanted != target
-        if following is not None:
-            acted &= following[:, None]
-        index = np.flatnonzero(acted)
-        if index.size:
-            self._explain(target, chosen, viable, torque, index, active)
-        if self._rates is not None:
-            self._note_rates(gentle != target, chosen, following, named)
-            self._rates.move(chosen, reference.position, position, velocity, elapsed)
-        reference.move(chosen)
-        return chosen, named
+    def _limit(self, state: RobotState | None, position: FloatArray, velocity: FloatArray, elapsed: float,
+               active: BoolArray, following: BoolArray, usable: BoolArray) -> tuple[FloatArray, dict[str, BoolArray]]:
+        """Apply the limits and move the references.
 
-    def _restart(self, position: FloatArray, index) -> None:
-        self._reference.restart(position, index)
-        if self._rates is not None:
-            self._rates.restart(index)
+        Args:
+            state: The latest state, for the geometry.
+            position: (N, J) measured; the reference where unknown [rad].
+            velocity: (N, J) measured; 0 where unknown [rad/s].
+            elapsed: Time that this cycle counts as [s].
+            active: (N,) robots that follow the latest accepted command.
+            following: (N,) these and the ones that brake; the others' target is the measured pose.
+            usable: (N,) robots whose state is known.
 
-    def _note_rates(self, limited: BoolArray, chosen: FloatArray, following: BoolArray | None,
-                    named: dict[str, BoolArray]) -> None:
-        """Note where jerk or torque rate changed the target, and where they had to yield."""
-        broken, new = self._rates.broken(chosen), ~named['conflict'].any(axis=1)
-        if following is not None:
-            limited, broken = limited & following[:, None], broken & following[:, None]
-        named['rate'][:] = limited
-        named['conflict'][:] |= broken
-        self.counters['conflicts'] += new & broken.any(axis=1)
+        Returns:
+            Targets (N, J) [rad], and which checks acted where.
+        """
+        flags = np.zeros((len(CHECKS), self.num_robots, self.num_joints), dtype=bool)
+        named = dict(zip(CHECKS, flags))
+        bounded = self._joints.bound(self._log.target, position, velocity, active, elapsed)
+        chosen = bounded.chosen
+        if self._geometry is not None and elapsed > 0:
+            chosen = self._avoid(bounded, state, following, named)
+        output, conflicts, held = self._joints.settle(chosen, position, velocity, following, usable, self._timing.regular,
+                                                      flags)
+        self.counters['conflicts'] += conflicts
+        self.counters['held'] += held
+        return output, named
 
-    def _hold(self, target: FloatArray, position: FloatArray, velocity: FloatArray, active: dict[str, BoolArray],
-              usable: BoolArray | None = None) -> FloatArray:
-        """Let no target drive a measured joint into its limit; this comes before the bounds of the reference."""
-        kept = self._monitor.apply(target, position, velocity)
-        if usable is not None:
-            kept[~usable] = target[~usable]
-        held = kept != target
-        if usable is not None:
-            held[~usable] = False
-        if np.count_nonzero(held):
-            active['measured'][:] = held
-            self.counters['held'] += held.any(axis=1)
-        return kept
-
-    def _avoid(self, chosen: FloatArray, viable: tuple[FloatArray, FloatArray], state: RobotState | None,
-               following: BoolArray | None, named: dict[str, BoolArray]) -> FloatArray:
+    def _avoid(self, bounded: Bounded, state: RobotState | None, following: BoolArray,
+               named: dict[str, BoolArray]) -> FloatArray:
         """Let the geometry change the choice within the viable interval, and note where it did."""
-        reference = self._reference
-        kept, constraints = self._geometry.filter(reference.position, chosen, *viable, state)
-        kept = reference.clamp(np.where(np.isfinite(kept), kept, reference.braking_target()))
-        rows = slice(None) if following is None else following
+        chosen, lower, upper = bounded.chosen, bounded.lower, bounded.upper
+        kept, constraints = self._geometry.filter(self._joints.reference, chosen, lower, upper, state)
+        kept = np.where(np.isfinite(kept), kept, bounded.brake)
+        kept = np.where(kept == chosen, chosen, np.minimum(np.maximum(kept, lower), upper))
         for name, mask in constraints.items():
             joints = mask if mask.ndim == 2 else mask[:, None] & (kept != chosen)
-            named[name][rows] = joints[rows]
+            named[name][following] = joints[following]
         return kept
-
-    def _explain(self, target: FloatArray, chosen: FloatArray, viable: tuple[FloatArray, FloatArray],
-                 torque: tuple[FloatArray, FloatArray], index: np.ndarray, active: BoolArray) -> None:
-        """Note which checks changed the joints at ``index`` (M,) of the flattened (N, J), and count conflicts."""
-        wish, applied = target.take(index), chosen.take(index)
-        reachable = np.minimum(np.maximum(wish, viable[0].take(index)), viable[1].take(index))
-        conflict = (applied < torque[0].take(index)) | (applied > torque[1].take(index))
-        flat = active.reshape(len(CHECKS), -1)
-        flat[:3, index] = self._reference.explain(wish, reachable, index)
-        flat[3, index] = applied != reachable
-        if conflict.any():
-            flat[4, index] = conflict
-            self.counters['conflicts'] += active[4].any(axis=1)
 
     def _judge_state(self, state: RobotState | None, squares: FloatArray | None,
                      state_age: float) -> tuple[BoolArray, np.ndarray]:
@@ -323,9 +285,8 @@ class Shield:
             usable, reason = np.zeros(n, dtype=bool), np.full(n, Reason.STATE_STALE, dtype=np.int64)
         else:
             usable = valid_states(state, squares)
-            if self._body is not None:
-                usable &= self._body.usable(state)
-                self.counters['unmeasured'] += self._body.unmeasured
+            usable &= self._body.usable(state)
+            self.counters['unmeasured'] += self._body.unmeasured
             reason = np.where(usable, Reason.NONE, Reason.STATE_INVALID)
         self.counters['state_lost'] += ~usable
         return usable, reason
@@ -372,12 +333,11 @@ class Shield:
         """Latch robots that fell, that get one bad command after the other, or that were left alone too long."""
         if self._tilt is not None and squares is not None:
             self._latch(self._tilt.update(squares, usable, now), Reason.TILT)
-        if self._body is not None and state is not None:
+        if state is not None:
             faults = self._body.faults(state, usable, follows_reference(self.mode), now)
             for reason, mask in faults.items():
                 self._latch(mask, reason)
-        if self._monitor is not None and state is not None:
-            far, fast = self._monitor.faults(state.joint_position, state.joint_velocity)
+            far, fast = self._joints.faults(state.joint_position, state.joint_velocity)
             self._latch(far & usable, Reason.JOINT_POSITION)
             self._latch(fast & usable, Reason.JOINT_VELOCITY)
         self._latch(self._log.rejected_in_row >= self.limits.max_rejected, Reason.REJECTED_TOO_OFTEN)
@@ -397,6 +357,9 @@ class Shield:
     def _squares(self, state: RobotState | None) -> FloatArray | None:
         return None if self._tilt is None or state is None else np.square(state.base_quaternion)
 
+    def _right_shape(self, state: RobotState) -> bool:
+        return right_shape(state, self.num_robots, self.num_joints) and self._body.right_shape(state)
+
     def _command_fits(self, command: JointCommand) -> bool:
         return (command.position.shape == (self.num_robots, self.num_joints)
                 and command.stamp.shape == (self.num_robots,))
@@ -406,11 +369,10 @@ class Shield:
         np.minimum(self._log.received, now, out=self._log.received)
         if self._tilt is not None:
             self._tilt.clear(slice(None))
-        if self._body is not None:
-            self._body.restart(slice(None))
+        self._body.restart(slice(None))
 
     def _refusal(self, state: RobotState | None, latched: BoolArray) -> str | None:
-        if state is None or not right_shape(state, self.num_robots, self.num_joints):
+        if state is None or not self._right_shape(state):
             return 'no state has been received; is the robot publishing joint_states?'
         squares = self._squares(state)
         usable = valid_states(state, squares)
@@ -423,6 +385,11 @@ class Shield:
                         f'than {self.limits.rest_velocity} rad/s.')
             if squares is not None and self._tilt.tilted(squares[i:i + 1])[0]:
                 return f'robot {i}: the base is tilted by more than {self.limits.tilt} rad; set it upright.'
-            if self._body is not None and (refusal := self._body.refusal(state, i)) is not None:
+            if (refusal := self._body.refusal(state, i)) is not None:
                 return refusal
         return None
+
+
+def _floats(array: np.ndarray) -> FloatArray:
+    """As the compiled code takes it."""
+    return np.ascontiguousarray(array, dtype=np.float64)

@@ -22,7 +22,7 @@ class TiltMonitor:
     """
 
     def __init__(self, num_robots: int, limit: float, duration: float) -> None:
-        self._largest = (1 - math.cos(limit)) / 2  # of x² + y²
+        self._largest = largest_tilt(limit)
         self._watch = Watch(num_robots, duration)
         self._dirty = False  # the watch may be running
 
@@ -34,18 +34,11 @@ class TiltMonitor:
         """Whether each base is tilted too far (N,), from the squared quaternions (N, 4)."""
         return squares[:, 0] + squares[:, 1] > self._largest * np.add.reduce(squares, axis=1)
 
-    def all_upright(self, squares: FloatArray) -> bool:
-        """Whether every base is upright now; then nothing is remembered."""
-        if len(squares) == 1:
-            x, y, z, w = squares[0].tolist()
-            if x + y > self._largest * (x + y + z + w):
-                return False
-        elif np.count_nonzero(self.tilted(squares)):
-            return False
+    def forgive(self) -> None:
+        """Every base is upright now; then nothing is remembered."""
         if self._dirty:
             self._watch.clear(slice(None))
             self._dirty = False
-        return True
 
     def update(self, squares: FloatArray, usable: BoolArray, now: float) -> BoolArray:
         """Which robots have been tilted for too long, (N,).
@@ -57,3 +50,8 @@ class TiltMonitor:
         """
         self._dirty = True
         return self._watch.update(self.tilted(squares), usable, now)
+
+
+def largest_tilt(limit: float) -> float:
+    """x² + y² of a unit quaternion that is tilted by ``limit`` [rad]."""
+    return (1 - math.cos(limit)) / 2

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl_robot_control.shield.braking import ViableReference
+from rl_robot_control.shield.joints import JointBounds
+from rl_robot_control.shield.output import CHECKS
 
 from .rig import Rig, make_limits
 
@@ -38,24 +39,30 @@ def random_target(rng: np.random.Generator, limits, at):
 def test_no_target_breaks_a_bound_and_braking_is_always_possible(seed, period, jitter):
     rng = np.random.default_rng(seed)
     limits = random_limits(rng, 4)
-    reference = ViableReference(limits, period, 128)
-    at, speed = random_start(rng, limits, 128), np.zeros((128, 4))
-    reference.restart(at, slice(None))
+    joints = JointBounds(limits, period, 128)
+    at, speed, active = random_start(rng, limits, 128), np.zeros((128, 4)), np.ones(128, dtype=bool)
+    joints.restart(at, slice(None))
     for step in range(60):  # 40 · 60 · 128 · 4 = 1.2 million joint steps
         elapsed = period * rng.uniform(0.01, 1.0) if jitter else period
-        lower, upper = (bound.copy() for bound in reference.interval(elapsed))
-        brake = reference.braking_target()
-        chosen = reference.clamp(random_target(rng, limits, at) if step % 10 < 8 else brake)
+        active[:] = step % 10 < 8  # else: brake
+        # the robot tracks exactly, and the effort of the test's limits is never in the way
+        bounded = joints.bound(random_target(rng, limits, at), at, np.zeros_like(at), active, elapsed)
+        chosen, lower, upper, brake = (getattr(bounded, name).copy() for name in ('chosen', 'lower', 'upper', 'brake'))
         slack = 1e-12 / elapsed  # rounding of a position of about 1 rad
         assert (lower <= upper + 1e-12).all()
-        assert np.abs(reference.clamp(brake) - brake).max() <= 1e-12
+        assert (brake >= lower - 1e-12).all() and (brake <= upper + 1e-12).all()
         assert (chosen >= limits.position_lower).all() and (chosen <= limits.position_upper).all()
         new_speed = (chosen - at) / elapsed
         assert (np.abs(new_speed) <= limits.velocity * (1 + 1e-9) + slack).all()
         change = np.abs(new_speed - speed)
         assert (change <= limits.acceleration * elapsed * (1 + 1e-9) + 4 * slack).all()
-        reference.move(chosen)
+        settle(joints, chosen, at)
         at, speed = chosen, new_speed
+
+
+def settle(joints: JointBounds, chosen, at):
+    everyone = np.ones(len(at), dtype=bool)
+    joints.settle(chosen, at, np.zeros_like(at), everyone, everyone, True, np.zeros((len(CHECKS), *at.shape), dtype=bool))
 
 
 @settings(max_examples=15, deadline=None)
@@ -80,10 +87,15 @@ def test_late_and_early_cycles_never_outrun_the_clock(seed):
 def test_approaches_the_limit_at_the_speed_of_the_formula():
     # T = 0.1 s, A = 2 rad/s², 0.1 rad left: V = -0.2 + sqrt(0.04 + 2·2·0.1) = 0.46332 rad/s, 0.046332 rad per cycle
     limits = make_limits(1, acceleration=[2.0], velocity=[10.0], position_upper=[1.0])
-    reference = ViableReference(limits, 0.1, 1)
-    reference.restart(np.array([[0.9]]), slice(None))
-    reference._motion[:] = [[[0.05]], [[-0.05]]]  # already fast: 0.5 rad/s
-    _, upper = reference.interval(0.1)
+    joints = JointBounds(limits, 0.1, 1)
+    joints.restart(np.array([[0.85]]), slice(None))
+    at, everyone = np.array([[0.85]]), np.ones(1, dtype=bool)
+    for target in (0.87, 0.9):  # 0.02 and 0.03 rad per cycle: already 0.3 rad/s fast, 0.1 rad before the limit
+        chosen = joints.bound(np.array([[target]]), at, np.zeros((1, 1)), everyone, 0.1).chosen.copy()
+        assert abs(chosen[0, 0] - target) < 1e-12
+        settle(joints, chosen, at)
+        at = chosen
+    upper = joints.bound(np.array([[5.0]]), at, np.zeros((1, 1)), everyone, 0.1).upper
     assert abs(upper[0, 0] - 0.9463324958) < 1e-9
 
 
