@@ -20,6 +20,7 @@ from rl_robot_control.robots.urdf import UrdfJoint, load_urdf, movable_joints, r
 from rl_robot_control.types import BoolArray, FloatArray, InitialState
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Vector3 = tuple[float, float, float]
 
 
@@ -35,14 +36,13 @@ class JointSettings:
     velocity_limit: Positive | None = None  # bound on the commanded reference [rad/s]; null: the shield's fraction of
     # the URDF's. A leg's target jumps every period, as a handle on torque, and may move faster than the joint can.
     position_margin: Annotated[float, Field(ge=0)] | None = None  # inside the URDF's limits [rad]; null: as for the robot
+    stop_margin: Annotated[float, Field(ge=0)] | None = None  # that the measured joint keeps from them [rad]; likewise
+    measured_velocity_limit: Positive | None = None  # of the measured joint [rad/s]; null: the shield's fraction of the URDF's
+    braking_share: Share | None = None  # see ``ShieldSettings``; null: as for the robot
     effort_limit: Positive | None = None  # bound on the torque that the gains ask for [N·m]; null: the shield's fraction of
     # the URDF's
     jerk_limit: Positive | None = None  # bound on the commanded reference [rad/s³]; null: none
     torque_rate_limit: Positive | None = None  # bound on the torque that the gains ask for [N·m/s]; null: none
-    inertia: tuple[Positive, Positive] | None = None  # lightest and heaviest that the drive has to move, over the poses
-    # and whatever the other joints do [kg·m²]; null for any joint: measured joints are not braked before their limits
-    braking_limit: Positive | None = None  # with which a measured joint can surely be braked [rad/s²]; null: a quarter of
-    # the effort against the heaviest inertia
     overshoot: Annotated[float, Field(ge=0)] = 0.0  # how far the reference may lie beyond the joint's limit [rad], for
     # the same reason; it shrinks to nothing as the measured joint comes to its limit.
 
@@ -77,9 +77,12 @@ class ShieldSettings:
     """A robot's deviations from the shield's default limits; null means "the default"."""
 
     position_margin: float | None = None  # [rad]
-    velocity_fraction: Annotated[float, Field(gt=0, le=1)] = 0.8  # of the URDF's velocity
-    effort_fraction: Annotated[float, Field(gt=0, le=1)] = 0.9  # of the URDF's effort
-    measured_velocity_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0  # of the URDF's velocity, for measured joints
+    velocity_fraction: Share = 0.8  # of the URDF's velocity
+    effort_fraction: Share = 0.9  # of the URDF's effort
+    measured_velocity_fraction: Share = 1.0  # of the URDF's velocity, for measured joints
+    stop_margin: Annotated[float, Field(ge=0)] = 0.05  # that measured joints keep from the URDF's limits [rad]
+    braking_share: Share = 0.25  # of the effort that gravity leaves, on which stopping measured joints counts; the motion of
+    # the other joints has the rest. Less makes them slower near their stops.
     tilt_limit: Positive | None = 1.0  # [rad]; null: no tilt check (fixed base)
     tilt_duration: float = 0.04  # that tilt, turning or height may be out of bounds for [s]
     turn_limit: Positive | None = None  # angular velocity of the base [rad/s]; null: not checked
@@ -149,9 +152,10 @@ class RobotModel:
     reference_effort_limit: FloatArray  # of what the gains ask for [N·m]
     jerk_limit: FloatArray  # of the commanded reference [rad/s³], inf where unset
     torque_rate_limit: FloatArray  # of what the gains ask for [N·m/s], inf where unset
-    inertia: tuple[FloatArray, FloatArray] | None  # lightest and heaviest [kg·m²]; None: not known for every joint
-    braking_limit: FloatArray  # of the measured joint [rad/s²], NaN where unset
     position_margin: FloatArray  # inside the position limits [rad], NaN where unset
+    measured_velocity_limit: FloatArray  # of the measured joints [rad/s]
+    braking_share: FloatArray  # of the effort, for stopping measured joints [-]
+    stop_margin: FloatArray  # that measured joints keep from the position limits [rad]
     mass: float  # of all links [kg]
 
     @property
@@ -285,15 +289,13 @@ def _build(robot: RobotSettings, joints: list[UrdfJoint], root: ElementTree.Elem
         stiffness=_array(s.stiffness for s in chosen), damping=_array(s.damping for s in chosen),
         armature=_array(s.armature for s in chosen),
         jerk_limit=_array(s.jerk_limit or np.inf for s in chosen),
-        torque_rate_limit=_array(s.torque_rate_limit or np.inf for s in chosen), inertia=_inertia(chosen),
-        braking_limit=_array(s.braking_limit or np.nan for s in chosen),
+        torque_rate_limit=_array(s.torque_rate_limit or np.inf for s in chosen),
         position_margin=_array(np.nan if s.position_margin is None else s.position_margin for s in chosen),
+        measured_velocity_limit=_array(s.measured_velocity_limit or robot.shield.measured_velocity_fraction * j.velocity
+                                       for s, j in zip(chosen, joints, strict=True)),
+        braking_share=_array(s.braking_share or robot.shield.braking_share for s in chosen),
+        stop_margin=_array(robot.shield.stop_margin if s.stop_margin is None else s.stop_margin for s in chosen),
         mass=sum(float(mass.get('value', 0)) for mass in root.iterfind('link/inertial/mass')))
-
-
-def _inertia(chosen: list[JointSettings]) -> tuple[FloatArray, FloatArray] | None:
-    pairs = [s.inertia for s in chosen]
-    return None if None in pairs else tuple(_array(side) for side in zip(*pairs, strict=True))
 
 
 def _settings_of(name: str, patterns: dict[str, JointSettings], path: Path) -> JointSettings:

@@ -1,66 +1,233 @@
-"""All distances that a robot must keep, and what is known of them without looking."""
+"""What must keep apart: pairs of links, and frames and boxes of the workspace, all as pairs of rounded boxes.
+
+A box that a frame must stay out of is a shape of the base; one that it must stay in are six of them, its walls.
+"""
 
 from __future__ import annotations
 
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
+from rl_robot_control.errors import ConfigurationError, UnknownNameError
+from rl_robot_control.robots import RobotModel
+from rl_robot_control.robots.geometry_settings import BoxSettings, SelfCollisionSettings, WorkspaceSettings
+from rl_robot_control.shield import distances
+from rl_robot_control.shield.covers import RoundedBox, cover
 from rl_robot_control.shield.link_tree import LinkTree
-from rl_robot_control.shield.self_collision import LinkPairs
-from rl_robot_control.shield.workspace import FrameBounds
-from rl_robot_control.types import BoolArray, FloatArray
+from rl_robot_control.types import FloatArray
+
+_POSES = 400  # random ones, that tell which pairs of links can meet
+_NEAR = 0.1  # pairs that never come as near as this beyond the minimum are left out [m]
+_VARIES = 0.01  # pairs whose distance varies less than this need no watching [m]
+_THICK = 10.0  # walls [m]
+_OVERLAP = 0.005  # that covers which touch in the default pose may have beyond that [m]
 
 
-class Clearance:
-    """The P distances of several constraints on one robot, in a row.
+Pairs = list[tuple[int, int]]  # of numbers of shapes
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """One distance."""
+
+    name: str
+    check: str
+    pairs: Pairs
+    approach: float
+    minimum: float
+
+
+class ShapePairs:
+    """Distances between pairs of groups of shapes on a robot's links.
 
     Args:
         tree: The robot's links.
-        constraints: On that tree.
+        shapes: Link and form of each of the S shapes.
+        pairs: For each of the P distances the pairs of shapes of which the nearest counts.
 
     Attributes:
-        names: Of the P distances.
-        checks: For each 'self_collision' or 'workspace'.
-        minimum: (P,) least distances [m].
-        approach: (P,) share of the remaining distance that one cycle may use up.
+        shapes: (S, SHAPE) see ``distances``.
+        links: (S,) of the shapes.
+        pair_of, first, second: (K,) pairs of shapes, see ``distances.survey``.
         reach: (P, J) upper bounds of the change of distance per joint movement [m/rad].
     """
 
-    def __init__(self, tree: LinkTree, constraints: list[LinkPairs | FrameBounds]) -> None:
-        self.names = [name for c in constraints for name in c.names]
-        self.checks = [c.check for c in constraints for _ in c.names]
-        self.approach = np.concatenate([np.full(len(c.names), c.approach) for c in constraints])
-        self.minimum = np.concatenate([c.minimum for c in constraints])
-        self.reach = np.concatenate([c.reach for c in constraints])
-        self.tree, self._constraints = tree, constraints
-        self._owner = [(c, i) for c in constraints for i in range(len(c.names))]
-        ends = np.cumsum([len(c.names) for c in constraints])
-        self._parts = [slice(end - len(c.names), end) for c, end in zip(constraints, ends, strict=True)]
+    def __init__(self, tree: LinkTree, shapes: Sequence[tuple[int, RoundedBox]], pairs: Sequence[Pairs]) -> None:
+        self._tree, self._count = tree, len(pairs)
+        self.shapes = np.array([[*box.centre, *box.axes.ravel(), *box.half, box.radius, box.ball] for _, box in shapes])
+        self.links = np.array([link for link, _ in shapes], dtype=np.int64)
+        rows = [(p, a, b) for p, each in enumerate(pairs) for a, b in each]
+        self.pair_of, self.first, self.second = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
+        self.reach = np.zeros((len(pairs), tree.num_joints))
+        arms = [tree.reach(link, box.centre, box.ball) for link, box in shapes]
+        for p, a, b in rows:
+            both = (arms[a] > 0) & (arms[b] > 0)  # a joint below both moves both alike
+            np.maximum(self.reach[p], np.where(both, 0.0, arms[a] + arms[b]), out=self.reach[p])
 
-    def measure(self, pose: FloatArray, cutoff: FloatArray, which: BoolArray | None = None) -> FloatArray:
-        """Distances (P,) in a pose (J,) [rad], see ``LinkPairs.distances``."""
-        self.tree.place(pose)
-        found = [c.distances(cutoff[part], None if which is None else which[part])
-                 for c, part in zip(self._constraints, self._parts, strict=True)]
-        return found[0] if len(found) == 1 else np.concatenate(found)
-
-    def gradient(self, p: int, distance: float) -> FloatArray:
-        """Change of distance p per joint movement (J,) [m/rad], for the latest ``measure``."""
-        constraint, i = self._owner[p]
-        return constraint.gradient(i, distance)
+    def distances(self, position: FloatArray, cutoff: float = np.inf) -> FloatArray:
+        """Distances (P,) with the joints at (J,) [rad], at most the cutoff [m]."""
+        placed, found = np.zeros_like(self.shapes), np.zeros(self._count)
+        distances.put(self.shapes, self.links, self._tree.place(position), placed)
+        distances.survey(placed, self.pair_of, self.first, self.second, np.full(self._count, cutoff),
+                         np.ones(self._count, dtype=bool), found, np.zeros((self._count, 6)), np.zeros((self._count, 3)),
+                         np.zeros(self._count, dtype=np.int64))
+        return found
 
 
-class Known:
-    """Lower bounds of all distances of one robot: they shrink by as much as its joints can have changed them."""
+class Clearance(ShapePairs):
+    """The P distances that one robot must keep.
 
-    def __init__(self, clearance: Clearance) -> None:
-        self._clearance = clearance
-        self._pose, self._bound = np.zeros(clearance.reach.shape[1]), np.full(len(clearance.names), -np.inf)
+    Args:
+        robot: The robot.
+        tree: Its links.
+        shapes: Link and form of each shape.
+        rules: The distances.
 
-    def at(self, pose: FloatArray, cutoff: FloatArray) -> FloatArray:
-        """Distances (P,) in a pose [m]; from the cutoff on they are lower bounds."""
-        bound = self._bound - self._clearance.reach @ np.abs(pose - self._pose)
-        which = bound < cutoff
-        if which.any():
-            bound = np.where(which, self._clearance.measure(pose, cutoff, which), bound)
-        self._pose, self._bound = pose.copy(), bound
-        return bound
+    Attributes:
+        names: Of the P distances, 'left_elbow_link – torso_link' or 'right_hand – table'.
+        checks: For each 'self_collision' or 'workspace'.
+        minimum: (P,) least distance between the covers [m]. Covers that are nearer than twice that in the default pose
+            may come to half of what they have there, and ones that overlap there a little farther.
+        approach: (P,) share of the remaining distance that one cycle may use up.
+
+    Raises:
+        ConfigurationError: The default pose violates the workspace.
+    """
+
+    def __init__(self, robot: RobotModel, tree: LinkTree, shapes: Sequence[tuple[int, RoundedBox]],
+                 rules: Sequence[_Rule]) -> None:
+        super().__init__(tree, shapes, [rule.pairs for rule in rules])
+        self.names, self.checks = [rule.name for rule in rules], [rule.check for rule in rules]
+        self.approach = np.array([rule.approach for rule in rules])
+        default = self.distances(robot.default_position)
+        for rule, distance in zip(rules, default, strict=True):
+            if distance < 0 and rule.check == 'workspace':
+                raise ConfigurationError(f'{robot.name}: workspace: {rule.name} is violated in the default pose.')
+        possible = np.where(default > 0, default / 2, default - _OVERLAP)
+        self.minimum = np.minimum([rule.minimum for rule in rules], possible)
+
+
+def make_clearance(robot: RobotModel, tree: LinkTree) -> Clearance | None:
+    """What the robot's YAML asks to keep apart, None if it asks for nothing.
+
+    Args:
+        robot: The robot.
+        tree: Its links.
+
+    Raises:
+        ConfigurationError: The settings contradict themselves or the default pose.
+        UnknownNameError: They name a link or a frame that the robot does not have.
+    """
+    links, frames = robot.settings.self_collision, robot.settings.workspace
+    if links is frames is None:
+        return None
+    shapes: list[tuple[int, RoundedBox]] = []
+    rules: list[_Rule] = []
+    if links is not None:
+        rules += _keep_links_apart(robot, tree, links, shapes)
+    if frames is not None:
+        rules += _keep_frames_inside(robot, tree, frames, shapes)
+    return Clearance(robot, tree, shapes, rules)
+
+
+def _keep_links_apart(robot: RobotModel, tree: LinkTree, rules: SelfCollisionSettings,
+                      shapes: list[tuple[int, RoundedBox]]) -> list[_Rule]:
+    numbers: list[list[int]] = []  # of each link's shapes
+    for link, own in enumerate(tree.shapes):
+        numbers.append(list(range(len(shapes), len(shapes) + len(own))))
+        shapes += [(link, cover(shape)) for shape in own]
+    pairs = _derived(robot, tree, rules, shapes, numbers) if rules.pairs is None else _named(robot, tree, rules)
+    return [_Rule(f'{tree.names[a]} – {tree.names[b]}', 'self_collision', list(itertools.product(numbers[a], numbers[b])),
+                  rules.approach, rules.minimum_distance) for a, b in pairs]
+
+
+def _named(robot: RobotModel, tree: LinkTree, rules: SelfCollisionSettings) -> list[tuple[int, int]]:
+    excluded = {frozenset(pair) for pair in _expand(robot, tree, rules.exclude)}
+    pairs = {frozenset(pair): pair for pair in _expand(robot, tree, rules.pairs)}
+    chosen = [pair for key, pair in pairs.items() if key not in excluded and len(key) == 2]
+    if not chosen:
+        raise ConfigurationError(f'{robot.name}: self_collision: pairs is empty; leave self_collision away.')
+    for pair in chosen:
+        bare = [tree.names[link] for link in pair if not tree.shapes[link]]
+        if bare or tree.adjoin(*pair):
+            why = f"'{bare[0]}' has no collision shape" if bare else 'one joint connects them'
+            raise ConfigurationError(f'{robot.name}: self_collision: {" – ".join(tree.names[link] for link in pair)} cannot '
+                                     f'be kept apart: {why}; put this pair under exclude.')
+    return chosen
+
+
+def _derived(robot: RobotModel, tree: LinkTree, rules: SelfCollisionSettings, shapes: list[tuple[int, RoundedBox]],
+             numbers: list[list[int]]) -> list[tuple[int, int]]:
+    """All pairs of links that may meet, and that a joint which may be corrected keeps apart."""
+    excluded = {frozenset(pair) for pair in _expand(robot, tree, rules.exclude)}
+    solid = [link for link, own in enumerate(numbers) if own]
+    pairs = [pair for pair in itertools.combinations(solid, 2) if not tree.adjoin(*pair) and frozenset(pair) not in excluded]
+    if pairs:
+        trial = ShapePairs(tree, shapes, [list(itertools.product(numbers[a], numbers[b])) for a, b in pairs])
+        moving = np.isin(np.arange(robot.num_joints), robot.joint_indices(rules.joints))
+        lower = np.where(robot.continuous, -np.pi, robot.position_lower)
+        upper = np.where(robot.continuous, np.pi, robot.position_upper)
+        poses = np.random.default_rng(0).uniform(lower, upper, size=(_POSES, robot.num_joints))
+        sight = rules.minimum_distance + _NEAR
+        seen = np.array([trial.distances(pose, sight) for pose in poses])
+        useful = (trial.reach[:, moving] > 0).any(axis=1) & (seen.min(axis=0) < sight) & (np.ptp(seen, axis=0) > _VARIES)
+        pairs = [pair for pair, keep in zip(pairs, useful, strict=True) if keep]
+    if not pairs:
+        raise ConfigurationError(f'{robot.name}: self_collision: no two links with collision shapes can meet; leave '
+                                 'self_collision away.')
+    return pairs
+
+
+def _expand(robot: RobotModel, tree: LinkTree, patterns: list[tuple[str, str]]) -> list[tuple[int, int]]:
+    return [(a, b) for one, other in patterns
+            for a, b in itertools.product(_matching(robot, tree, one), _matching(robot, tree, other))]
+
+
+def _matching(robot: RobotModel, tree: LinkTree, pattern: str) -> list[int]:
+    """Links that a pattern matches."""
+    try:
+        found = {link: None for name, link in tree.link_of.items() if re.fullmatch(pattern, name)}
+    except re.error as error:
+        raise ConfigurationError(f"{robot.name}: self_collision: '{pattern}' is no regular expression: {error}.") from error
+    if not found:
+        raise UnknownNameError(f'link of {robot.name}', pattern, tree.link_of, where='self_collision')
+    return list(found)
+
+
+def _keep_frames_inside(robot: RobotModel, tree: LinkTree, rules: WorkspaceSettings,
+                        shapes: list[tuple[int, RoundedBox]]) -> list[_Rule]:
+    boxes = {name: _solid(box) for name, box in rules.forbidden.items()}
+    if rules.keep_in is not None:
+        boxes |= _walls(rules.keep_in)
+    if not boxes:
+        raise ConfigurationError(f'{robot.name}: workspace names neither keep_in nor forbidden boxes; leave it away.')
+    numbers = {name: len(shapes) + i for i, name in enumerate(boxes)}
+    shapes += [(0, box) for box in boxes.values()]
+    found = []
+    for name in (robot.frame_names[i] for i in robot.frame_indices(rules.frames)):
+        frame = robot.settings.frames[name]
+        ball = RoundedBox(tree.local(frame.link, frame.offset), np.eye(3), np.zeros(3), rules.radius)
+        shapes.append((tree.link_of[frame.link], ball))
+        found += [_Rule(f'{name} – {box}', 'workspace', [(len(shapes) - 1, number)], rules.approach, 0.0)
+                  for box, number in numbers.items()]
+    return found
+
+
+def _solid(box: BoxSettings) -> RoundedBox:
+    lower, upper = np.array(box.lower), np.array(box.upper)
+    return RoundedBox((lower + upper) / 2, np.eye(3), (upper - lower) / 2, 0.0)
+
+
+def _walls(box: BoxSettings) -> dict[str, RoundedBox]:
+    """Thick walls around a box."""
+    found = {}
+    for axis, side in itertools.product(range(3), (-1, 1)):
+        centre, half = (np.array(box.lower) + box.upper) / 2, np.full(3, 10 * _THICK)
+        centre[axis] = (box.upper if side > 0 else box.lower)[axis] + side * _THICK
+        half[axis] = _THICK
+        found[f"keep_in {'+' if side > 0 else '-'}{'xyz'[axis]}"] = RoundedBox(centre, np.eye(3), half, 0.0)
+    return found

@@ -13,9 +13,6 @@ from rl_robot_control.robots.model import ShieldSettings
 from rl_robot_control.types import FloatArray
 
 LARGEST_MARGIN = 0.05  # [rad]
-# Of the effort, what braking may count on [-]. Gravity and what the other joints do to this one have the rest; found in
-# the closed loop of benchmarks/shield_closed_loop.py.
-BRAKING_SHARE = 0.25
 GRAVITY = 9.81  # [m/s²]
 MARGIN_FRACTION = 0.02  # of the joint's range
 
@@ -38,11 +35,11 @@ class ShieldLimits:
     default_position: FloatArray  # [rad]
     jerk: FloatArray | None = None  # of the reference [rad/s³], inf where unset; None: nowhere
     torque_rate: FloatArray | None = None  # of what the gains ask for [N·m/s], inf where unset; None: nowhere
-    inertia: tuple[FloatArray, FloatArray] | None = None  # lightest and heaviest moved by each drive [kg·m²]; None:
-    # measured joints are not watched
-    measured_velocity: FloatArray | None = None  # of the measured joint [rad/s]
-    braking: FloatArray | None = None  # of the measured joint, on which the shield relies [rad/s²]
-    stops: tuple[FloatArray, FloatArray] | None = None  # where the joint really ends [rad]; None: as position_lower, _upper
+    stops: tuple[FloatArray, FloatArray] | None = None  # where the joints really end [rad]; None: measured joints are
+    # not watched
+    measured_velocity: FloatArray | None = None  # of the measured joint [rad/s]; given with the stops
+    stop_margin: FloatArray | float = 0.05  # that measured joints keep from their stops [rad]
+    braking_share: FloatArray | float = 0.25  # of the effort that gravity leaves, on which stopping them counts [-]
     measured_position_fault: float = 0.2  # beyond the stop, at which the measurement is a fault [rad]
     measured_velocity_fault: float = 3.0  # of measured_velocity, at which it is a fault [-]
     overshoot: FloatArray | float = 0.0  # of the reference beyond the limits, while the joint is far from them [rad]
@@ -83,17 +80,14 @@ class ShieldLimits:
                 raise ConfigurationError(f'shield limits: {name} is {value}; it must be a finite number, 0 or more.')
 
     def _check_measured(self) -> None:
-        if self.inertia is not None:
-            for which, values in zip(('lightest', 'heaviest'), self.inertia, strict=True):
-                _check_each(f'{which} inertia', values, 'above 0', values > 0)
-            _check_each('heaviest inertia', self.inertia[1], 'no less than the lightest',
-                        self.inertia[1] >= self.inertia[0])
-            for name in ('measured_velocity', 'braking'):
-                values = getattr(self, name)
-                if values is None:
-                    raise ConfigurationError(f'shield limits: inertia is given but {name} is not; to watch the measured '
-                                             'joints both are needed.')
-                _check_each(name, values, 'above 0', values > 0)
+        if (self.stops is None) != (self.measured_velocity is None):
+            raise ConfigurationError('shield limits: to watch the measured joints stops and measured_velocity are needed; '
+                                     'only one of them is given.')
+        if self.measured_velocity is not None:
+            _check_each('measured_velocity', self.measured_velocity, 'above 0', self.measured_velocity > 0)
+            margin = np.broadcast_to(self.stop_margin, self.velocity.shape)
+            _check_each('stop_margin', margin, 'between 0 and half the range', (margin >= 0) & (
+                2 * margin < self.stops[1] - self.stops[0]))
         if self.height is not None and not self.height[0] < self.height[1]:
             raise ConfigurationError(f'shield limits: height is {self.height}; the lower limit must be below the upper '
                                      'one.')
@@ -119,18 +113,15 @@ class ShieldLimits:
                                          'must be 0 or more.')
             margin = np.full(span.shape, rules.position_margin)
         margin = np.where(np.isnan(robot.position_margin), margin, robot.position_margin)
-        effort = robot.reference_effort_limit
-        braking = None if robot.inertia is None else np.where(
-            np.isnan(robot.braking_limit), BRAKING_SHARE * effort / robot.inertia[1], robot.braking_limit)
         contacts = tuple(i for i, f in enumerate(robot.settings.frames.values()) if f.contact is not None)
         weight = GRAVITY * robot.mass
         return cls(position_lower=robot.position_lower + margin, position_upper=robot.position_upper - margin,
                    velocity=robot.reference_velocity_limit, acceleration=robot.acceleration_limit,
-                   effort=effort, stiffness=robot.stiffness, damping=robot.damping,
+                   effort=robot.reference_effort_limit, stiffness=robot.stiffness, damping=robot.damping,
                    default_position=robot.default_position, overshoot=robot.overshoot, jerk=_where_set(robot.jerk_limit),
-                   torque_rate=_where_set(robot.torque_rate_limit), inertia=robot.inertia,
-                   stops=(robot.position_lower, robot.position_upper),
-                   measured_velocity=rules.measured_velocity_fraction * robot.velocity_limit, braking=braking,
+                   torque_rate=_where_set(robot.torque_rate_limit), stops=(robot.position_lower, robot.position_upper),
+                   measured_velocity=robot.measured_velocity_limit, stop_margin=robot.stop_margin,
+                   braking_share=robot.braking_share,
                    tilt=rules.tilt_limit if robot.floating else None,
                    tilt_duration=rules.tilt_duration, turn=rules.turn_limit if robot.floating else None,
                    height=rules.height_limits if robot.floating else None, contact_frames=contacts,
@@ -160,8 +151,9 @@ def _sources(robot: RobotModel) -> dict[str, str]:
         'effort': f'URDF × {rules.effort_fraction} ({of("effort_fraction")})',
         'tilt': of('tilt_limit') if robot.floating else 'fixed base', 'tilt_duration': of('tilt_duration'),
         'turn': of('turn_limit') if robot.floating else 'fixed base', 'jerk': yaml, 'torque_rate': yaml,
-        'height': of('height_limits') if robot.floating else 'fixed base', 'inertia': yaml, 'stops': 'URDF',
-        'braking': f'{yaml}, or a quarter of the effort against the heaviest inertia', 'measured_velocity': f'URDF × {rules.measured_velocity_fraction} ({of("measured_velocity_fraction")})',
+        'height': of('height_limits') if robot.floating else 'fixed base', 'stops': 'URDF', 'stop_margin': f'{of("stop_margin")}, or {yaml}',
+        'braking_share': f'{of("braking_share")}, or {yaml}',
+        'measured_velocity': f'URDF × {rules.measured_velocity_fraction} ({of("measured_velocity_fraction")}), or {yaml}',
         'contact_force': f'{of("contact_limit")} × weight from URDF', 'unloaded': of('unloaded_limit'),
         'require_measurements': of('require_measurements'), 'contact_frames': yaml}
 

@@ -1,147 +1,199 @@
-"""Where a robot's links are: MuJoCo's kinematics of the URDF with the base at the origin, no physics."""
+"""A robot's links and their collision shapes, read from its URDF by MuJoCo and laid out for ``mechanics``."""
 
 from __future__ import annotations
 
 import functools
+import itertools
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 
 from rl_robot_control.errors import RobotDescriptionError
 from rl_robot_control.robots import RobotModel
+from rl_robot_control.shield import mechanics
 from rl_robot_control.types import FloatArray
 
-_OPTIONS = ('<mujoco><compiler discardvisual="true" strippath="false" fusestatic="false" balanceinertia="true" '
-            'boundmass="0.001" boundinertia="0.000001"/></mujoco>')  # masses do not matter here
-GRAVITY = 9.81  # [m/s²]
-_FAR = 10.0  # [m]
-_NUDGES = 1e-5 * np.array([[1.0, 2.0, -1.3], [-2.1, 1.4, 1.7], [1.9, -1.1, 2.3], [-5.3, -4.1, -6.7], [7.1, -8.3, 5.9],
-                           [-9.7, 6.1, 8.9]])  # [m], a tenth of the filter's margin
+Frame = tuple[FloatArray, FloatArray]  # origin (3,) and axes (3, 3), as columns, in a common frame
+_OPTIONS = ('<mujoco><compiler discardvisual="true" strippath="false" fusestatic="false" balanceinertia="true"/></mujoco>')
+_SIDES = 16  # of the polygon around a cylinder
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A convex body: all points that are no farther than the radius from the hull of the corners."""
+
+    corners: FloatArray  # (V, 3) [m]
+    radius: float = 0.0  # [m]
+
+    def moved(self, start: Frame, end: Frame) -> Shape:
+        """The same shape, given in one frame, in another."""
+        return Shape((self.corners @ start[1].T + start[0] - end[0]) @ end[1], self.radius)
 
 
 class LinkTree:
-    """Poses, points and Jacobians in the base link's frame.
-
-    Links that are fixed to each other are one body here and bear all of their names.
+    """Links as arrays. What no controlled joint moves is one link, and bears all of its names.
 
     Args:
-        robot: The robot.
+        robot: The robot; its other joints are taken where they are zero.
+
+    Attributes:
+        names: For each of the B links, the name of its first part.
+        link_of: Name of each part → index of its link.
+        links, parents, joints, slides: What ``mechanics.place`` needs.
+        shapes: For each link its collision shapes, in its frame.
 
     Raises:
         RobotDescriptionError: MuJoCo refuses the URDF.
     """
 
     def __init__(self, robot: RobotModel) -> None:
-        self.model = _compile(robot.urdf, str(robot.urdf_path))
-        self.data = mujoco.MjData(self.model)
-        joints = [self.model.joint(name) for name in robot.joint_names]
-        self._joints = np.array([joint.id for joint in joints])
-        self._qpos = np.array([joint.qposadr[0] for joint in joints])
-        self._dof = np.array([joint.dofadr[0] for joint in joints])
-        self._jacobian, self._torque = np.zeros((3, self.model.nv)), np.zeros(self.model.nv)
-        self._ready = False
-        self.body_of = {self.model.body(i).name: int(self.model.body_weldid[i]) for i in range(1, self.model.nbody)}
-        self.body_of.setdefault(robot.settings.base.link, 0)
+        model, shapes = _compile(robot.urdf, str(robot.urdf_path))
+        data = mujoco.MjData(model)
+        mujoco.mj_kinematics(model, data)
+        moved_by = {int(model.jnt_bodyid[model.joint(name).id]): j for j, name in enumerate(robot.joint_names)}
+        groups: list[list[int]] = [[]]
+        link_of_body: list[int] = []
+        parents, joints = [-1], [-1]
+        for body in range(model.nbody):
+            if body in moved_by:
+                parents.append(link_of_body[model.body_parentid[body]])
+                joints.append(moved_by[body])
+                groups.append([])
+            link_of_body.append(len(groups) - 1 if body in moved_by else
+                                link_of_body[model.body_parentid[body]] if body else 0)
+            groups[link_of_body[body]].append(body)
+        self.parents, self.joints = np.array(parents, dtype=np.int64), np.array(joints, dtype=np.int64)
+        self.names = [robot.settings.base.link, *(model.body(group[0]).name for group in groups[1:])]
+        self.link_of = {model.body(body).name: link for body, link in enumerate(link_of_body) if body}
+        self.link_of.setdefault(robot.settings.base.link, 0)
+        self.links = np.zeros((len(groups), mechanics.LINK))
+        self.slides = np.zeros(len(groups), dtype=bool)
+        self.shapes: list[list[Shape]] = []
+        self._parts: dict[str, Frame] = {}  # place of each part in its link's frame
+        self._travel = np.zeros(len(groups))  # of prismatic joints [m]
+        for link, group in enumerate(groups):
+            frame = _frame(data, group[0]) if link else (np.zeros(3), np.eye(3))
+            self._describe(model, data, link, group, frame)
+            for body in group:
+                place, turn = _frame(data, body)
+                self._parts[model.body(body).name] = frame[1].T @ (place - frame[0]), frame[1].T @ turn
+            self.shapes.append([shape.moved(_frame(data, body), frame) for body in group for shape in shapes[body]])
 
-    def place(self, position: FloatArray) -> None:
-        """Put the joints (J,) [rad] somewhere."""
-        self.data.qpos[self._qpos] = position
-        mujoco.mj_kinematics(self.model, self.data)
-        self._ready = False
+    @property
+    def num_joints(self) -> int:
+        """J."""
+        return len(self.links) - 1
 
-    def shapes(self, body: int) -> list[int]:
-        """MuJoCo's numbers of the collision shapes of a body."""
-        model = self.model
-        return [g for g in range(model.ngeom) if model.body_weldid[model.geom_bodyid[g]] == body
-                and (model.geom_contype[g] or model.geom_conaffinity[g])]
+    @property
+    def mass(self) -> float:
+        """Of all links [kg]."""
+        return float(self.links[:, mechanics.MASS].sum())
 
     def adjoin(self, a: int, b: int) -> bool:
-        """Whether one joint connects two bodies."""
-        above = self.model.body_weldid[self.model.body_parentid[[a, b]]]
-        return bool(above[0] == b or above[1] == a)
+        """Whether one joint connects two links."""
+        return bool(self.parents[a] == b or self.parents[b] == a)
 
-    def rate(self, point: FloatArray, body: int, direction: FloatArray) -> FloatArray:
-        """How fast a point of a body moves in a direction per joint speed (J,) [m/rad]."""
-        self._prepare()
-        mujoco.mj_jac(self.model, self.data, self._jacobian, None, point, body)
-        return (direction @ self._jacobian)[self._dof]
+    def place(self, position: FloatArray) -> FloatArray:
+        """Poses (B, ``mechanics.POSE``) with the joints at (J,) [rad]."""
+        pose = np.zeros((len(self.links), mechanics.POSE))
+        mechanics.place(self.links, self.parents, self.joints, self.slides, np.ascontiguousarray(position, dtype=np.float64),
+                        pose)
+        return pose
 
-    def gravity(self, position: FloatArray, down: FloatArray) -> FloatArray:
-        """Torque (J,) that gravity puts on each joint at rest [N·m], in the direction of the joint; it places the joints.
+    def local(self, part: str, point: FloatArray) -> FloatArray:
+        """A point (3,) of a part, given in the part's frame, in the frame of its link [m]."""
+        place, turn = self._parts[part]
+        return place + turn @ np.asarray(point, dtype=np.float64)
 
-        Args:
-            position: (J,) [rad].
-            down: (3,) direction of gravity in the base link's frame.
-        """
-        self.place(position)
-        self._prepare()
-        self.model.opt.gravity[:] = GRAVITY * down
-        mujoco.mj_rne(self.model, self.data, 0, self._torque)
-        return -self._torque[self._dof]
-
-    def _prepare(self) -> None:
-        """What Jacobians and torques need beyond the kinematics."""
-        if not self._ready:
-            mujoco.mj_comPos(self.model, self.data)
-            self._ready = True
-
-    def distance(self, first: int, second: int, cutoff: float, line: FloatArray) -> float:
-        """Distance of two shapes [m], negative where they overlap; a value from the cutoff on means "farther".
-
-        MuJoCo from 3.3.5 on calls about one pair of separate meshes in 250 touching, with a distance of exactly zero
-        (google-deepmind/mujoco#3383); its other answers are exact. Asked again with one shape a hair's breadth away it
-        nearly always finds the answer. A zero that stays is taken for what it says.
+    def reach(self, link: int, centre: FloatArray, radius: float) -> FloatArray:
+        """Upper bounds (J,) [m/rad] of the speed of points of a link per joint speed, in any pose.
 
         Args:
-            first: Number of a shape.
-            second: Number of the other.
-            cutoff: Above which the distance need not be known [m].
-            line: (6,) filled with the nearest point of each, in the base link's frame [m].
+            link: Its index.
+            centre: (3,) of a ball that holds the points, in the link's frame [m].
+            radius: Of the ball [m].
         """
-        cutoff = min(cutoff, _FAR)
-        found = mujoco.mj_geomDistance(self.model, self.data, first, second, cutoff, line)
-        if found == 0.0:
-            place = self.data.geom_xpos[second]
-            there = place.copy()
-            for nudge in _NUDGES:
-                place[:] = there + nudge
-                found = mujoco.mj_geomDistance(self.model, self.data, first, second, cutoff, line)
-                if found != 0.0:
-                    break
-            place[:] = there
-        return found
-
-    def reach(self, body: int, extent: float) -> FloatArray:
-        """Upper bounds (J,) [m/rad] of the speed of a body's points per joint speed, in any pose.
-
-        Args:
-            body: Number of the body.
-            extent: Greatest distance of these points from the body's origin [m].
-        """
-        reach, arm = np.zeros(len(self._joints)), extent
-        while body != 0:
-            for i in np.flatnonzero(self.model.jnt_bodyid[self._joints] == body):
-                slides = self.model.jnt_type[self._joints[i]] == mujoco.mjtJoint.mjJNT_SLIDE
-                reach[i] = 1.0 if slides else arm + np.linalg.norm(self.model.jnt_pos[self._joints[i]])
-            for slide in np.flatnonzero((self.model.jnt_bodyid == body)
-                                        & (self.model.jnt_type == mujoco.mjtJoint.mjJNT_SLIDE)):
-                arm += np.abs(self.model.jnt_range[slide]).max()
-            arm += np.linalg.norm(self.model.body_pos[body])
-            body = int(self.model.body_parentid[body])
+        reach, arm = np.zeros(self.num_joints), float(np.linalg.norm(centre)) + radius
+        while link > 0:
+            joint = self.joints[link]
+            reach[joint] = 1.0 if self.slides[link] else arm
+            arm += float(np.linalg.norm(self.links[link, mechanics.PLACE:mechanics.PLACE + 3])) + self._travel[link]
+            link = int(self.parents[link])
         return reach
 
-    def extent(self, body: int, shapes: list[int]) -> float:
-        """Greatest distance of a body's shapes from its origin [m]."""
-        place = np.zeros(len(self._qpos))
-        self.place(place)
-        centres = self.data.geom_xpos[shapes] - self.data.xpos[body]
-        return float((np.linalg.norm(centres, axis=1) + self.model.geom_rbound[shapes]).max())
+    def _describe(self, model: mujoco.MjModel, data: mujoco.MjData, link: int, group: list[int], frame: Frame) -> None:
+        row = self.links[link]
+        if link:
+            joint = model.body_jntadr[group[0]]
+            row[mechanics.AXIS:mechanics.AXIS + 3] = model.jnt_axis[joint]
+            self.slides[link] = model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE
+            self._travel[link] = np.abs(model.jnt_range[joint]).max() if self.slides[link] else 0.0
+            parent = self.parents[link]
+            before = _frame(data, self._first_body(model, parent)) if parent else (np.zeros(3), np.eye(3))
+            row[mechanics.PLACE:mechanics.PLACE + 3] = before[1].T @ (frame[0] - before[0])
+            row[mechanics.TURN:mechanics.TURN + 9] = (before[1].T @ frame[1]).ravel()
+        mass = model.body_mass[group].sum()
+        centre = np.average(data.xipos[group], axis=0, weights=model.body_mass[group]) if mass else frame[0]
+        inertia = np.zeros((3, 3))
+        for body in group:
+            turn, arm = data.ximat[body].reshape(3, 3), data.xipos[body] - centre
+            inertia += turn @ np.diag(model.body_inertia[body]) @ turn.T
+            inertia += model.body_mass[body] * (arm @ arm * np.eye(3) - np.outer(arm, arm))
+        row[mechanics.MASS] = mass
+        row[mechanics.CENTRE:mechanics.CENTRE + 3] = frame[1].T @ (centre - frame[0])
+        row[mechanics.INERTIA:mechanics.INERTIA + 9] = (frame[1].T @ inertia @ frame[1]).ravel()
+
+    def _first_body(self, model: mujoco.MjModel, link: int) -> int:
+        return model.body(self.names[link]).id
 
 
-@functools.lru_cache(maxsize=4)  # compiling meshes takes a third of a second
-def _compile(urdf: str, name: str) -> mujoco.MjModel:
+def _frame(data: mujoco.MjData, body: int) -> Frame:
+    return data.xpos[body].copy(), data.xmat[body].reshape(3, 3).copy()
+
+
+@functools.lru_cache(maxsize=4)  # reading the meshes takes a third of a second
+def _compile(urdf: str, name: str) -> tuple[mujoco.MjModel, list[list[Shape]]]:
+    """The model, and for each body the collision shapes in its frame."""
     head, mark, tail = urdf.rpartition('</robot>')
     try:
-        return mujoco.MjSpec.from_string(head + _OPTIONS + mark + tail).compile()
+        model = mujoco.MjSpec.from_string(head + _OPTIONS + mark + tail).compile()
     except ValueError as error:
         raise RobotDescriptionError(f'{name}: MuJoCo refuses the URDF: {error}') from error
+    shapes: list[list[Shape]] = [[] for _ in range(model.nbody)]
+    for geom in range(model.ngeom):
+        if model.geom_contype[geom] or model.geom_conaffinity[geom]:
+            turn = np.empty(9)
+            mujoco.mju_quat2Mat(turn, model.geom_quat[geom])
+            place = model.geom_pos[geom], turn.reshape(3, 3)
+            shapes[model.geom_bodyid[geom]].append(_shape(model, geom).moved(place, (np.zeros(3), np.eye(3))))
+    return model, shapes
+
+
+def _shape(model: mujoco.MjModel, geom: int) -> Shape:
+    """A collision shape in its own frame."""
+    kind, (a, b, c) = mujoco.mjtGeom(model.geom_type[geom]), model.geom_size[geom]
+    if kind == mujoco.mjtGeom.mjGEOM_MESH:
+        return Shape(_hull(model, int(model.geom_dataid[geom])))
+    if kind == mujoco.mjtGeom.mjGEOM_SPHERE:
+        return Shape(np.zeros((1, 3)), a)
+    if kind == mujoco.mjtGeom.mjGEOM_CAPSULE:
+        return Shape(np.array([[0.0, 0.0, -b], [0.0, 0.0, b]]), a)
+    if kind == mujoco.mjtGeom.mjGEOM_BOX:
+        return Shape(np.array(list(itertools.product((-a, a), (-b, b), (-c, c)))))
+    if kind == mujoco.mjtGeom.mjGEOM_CYLINDER:
+        angle = np.arange(_SIDES) * (2 * np.pi / _SIDES)
+        x, y = a / np.cos(np.pi / _SIDES) * np.array([np.cos(angle), np.sin(angle)])  # around the circle
+        return Shape(np.concatenate([np.stack([x, y, np.full(_SIDES, z)], axis=1) for z in (-b, b)]))
+    raise RobotDescriptionError(f"a collision shape of link '{model.body(model.geom_bodyid[geom]).name}' is a {kind.name}; "
+                                'a URDF has boxes, cylinders, spheres and meshes.')
+
+
+def _hull(model: mujoco.MjModel, mesh: int) -> FloatArray:
+    """Corners of the convex hull of a mesh, which is what collides."""
+    first, graph = model.mesh_vertadr[mesh], model.mesh_graphadr[mesh]
+    points = model.mesh_vert[first:first + model.mesh_vertnum[mesh]]
+    if graph >= 0:  # count of corners, count of faces, an address for each corner, then its number
+        count = model.mesh_graph[graph]
+        points = points[model.mesh_graph[graph + 2 + count:graph + 2 + 2 * count]]
+    return points.astype(np.float64)

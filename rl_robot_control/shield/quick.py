@@ -1,8 +1,7 @@
-"""One look, compiled by numba, at everything that could be wrong: while nothing is, a cycle needs no more judging.
+"""One compiled look at everything that could be wrong: while nothing is, a cycle needs no more judging.
 
 It says no in case of doubt; then the checks of ``validation``, ``freshness``, ``tilt``, ``body`` and ``joints`` find out what
-it is and for how long. NaN is never in order. (Nothing compiled may read another module's constants: numba would not
-notice that they changed.)
+it is and for how long. NaN is never in order.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import numpy as np
 
 from rl_robot_control.shield import kernel
 from rl_robot_control.shield.body import LOADED
+from rl_robot_control.shield.compiled import compiled
 from rl_robot_control.shield.limits import ShieldLimits
 from rl_robot_control.shield.tilt import largest_tilt
 from rl_robot_control.shield.validation import QUATERNION_NORM
@@ -47,9 +47,8 @@ def quick_bounds(limits: ShieldLimits) -> np.ndarray:
     return bounds
 
 
-@numba.njit(numba.boolean(numba.from_dtype(BOUNDS)[::1], numba.from_dtype(kernel.JOINT)[::1], _Array, _Vector, _Vector,
-                          _Vector, _Array, _Array, _Array, _Array, _Array, _Array, numba.int64[::1],
-                          numba.boolean[:, ::1]), cache=True, error_model='numpy')
+@compiled(numba.boolean(numba.from_dtype(BOUNDS)[::1], numba.from_dtype(kernel.JOINT)[::1], _Array, _Vector, _Vector, _Vector,
+                        _Array, _Array, _Array, _Array, _Array, _Array, numba.int64[::1], numba.boolean[:, ::1]))
 def nothing_wrong(bounds, joints, target, stamp, last_stamp, time, position, velocity, quaternion, turn, base, force,
                   frames, seen):
     """Whether every robot's state, command and stamps are in order.

@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import numpy as np
 
 from rl_robot_control.errors import ConfigurationError
+from rl_robot_control.robots import RobotModel
 from rl_robot_control.shield.body import BodyMonitor
 from rl_robot_control.shield.freshness import CommandLog, Timing
-from rl_robot_control.shield.joints import Bounded, JointBounds
+from rl_robot_control.shield.joints import JointBounds
 from rl_robot_control.shield.limits import ShieldLimits
+from rl_robot_control.shield.measured import MeasuredGuard, make_guard
 from rl_robot_control.shield.output import CHECKS, Reason, ShieldOutput
 from rl_robot_control.shield.quick import nothing_wrong, quick_bounds
 from rl_robot_control.shield.state_machine import Event, ShieldMode, follows_reference, next_mode
 from rl_robot_control.shield.tilt import TiltMonitor
 from rl_robot_control.shield.validation import right_shape, valid_states
+from rl_robot_control.rotations import projected_gravity
 from rl_robot_control.types import BoolArray, FloatArray, JointCommand, RobotState
 
 COUNTERS = ('commands', 'corrected', 'rejected', 'conflicts', 'stale', 'state_lost', 'latched', 'overruns',
             'held', 'unmeasured')
-
-
-class GeometryFilter(Protocol):
-    """Keeps links off each other and inside the workspace, by changing the target as little as possible."""
-
-    def filter(self, reference: FloatArray, target: FloatArray, lower: FloatArray, upper: FloatArray,
-               state: RobotState | None) -> tuple[FloatArray, dict[str, BoolArray]]:
-        """Choose the next reference.
-
-        Args:
-            reference: (N, J) the one before [rad].
-            target: (N, J) what the other limits let through [rad], within ``lower`` and ``upper``.
-            lower: (N, J) lowest admissible next reference [rad].
-            upper: (N, J) highest admissible next reference [rad].
-            state: The latest one; None or NaN in robots whose state is not known.
-
-        Returns:
-            The choice (N, J) [rad], which is clamped to [lower, upper] again, and which constraints were active, by
-            name in ``GEOMETRY_CHECKS``: (N,) per robot or (N, J) per joint.
-        """
 
 
 class Shield:
@@ -55,7 +37,7 @@ class Shield:
         num_robots: N.
         max_period: Longest time between two cycles [s]; a longer one latches. None: lock-step, where every cycle is
             exactly one control period.
-        geometry: Self-collision and workspace; None: not checked.
+        guard: Keeps the measured robot from its stops, from itself and in its workspace; None: it is not watched.
 
     Attributes:
         mode: (N,) of ``ShieldMode``.
@@ -66,7 +48,7 @@ class Shield:
     """
 
     def __init__(self, limits: ShieldLimits, control_period: float, num_robots: int = 1,
-                 max_period: float | None = None, geometry: GeometryFilter | None = None) -> None:
+                 max_period: float | None = None, guard: MeasuredGuard | None = None) -> None:
         if not 0 < control_period < math.inf or not (max_period is None or control_period <= max_period < math.inf):
             raise ConfigurationError(f'shield: control_period is {control_period} s and max_period {max_period} s; the '
                                      'first must be above 0 and the second not shorter.')
@@ -75,7 +57,7 @@ class Shield:
         self.mode = np.full(n, ShieldMode.STARTING, dtype=np.int64)
         self.counters = {name: np.zeros(n, dtype=np.int64) for name in COUNTERS}
         self._joints = JointBounds(limits, control_period, n)
-        self._geometry = geometry
+        self._guard = guard
         self._log = CommandLog(n, j, max_lag=limits.command_timeout, max_lead=limits.state_timeout)
         self._tilt = None if limits.tilt is None else TiltMonitor(n, limits.tilt, limits.tilt_duration)
         self._body = BodyMonitor(limits, n)
@@ -240,7 +222,7 @@ class Shield:
         """Apply the limits and move the references.
 
         Args:
-            state: The latest state, for the geometry.
+            state: The latest state.
             position: (N, J) measured; the reference where unknown [rad].
             velocity: (N, J) measured; 0 where unknown [rad/s].
             elapsed: Time that this cycle counts as [s].
@@ -253,27 +235,15 @@ class Shield:
         """
         flags = np.zeros((len(CHECKS), self.num_robots, self.num_joints), dtype=bool)
         named = dict(zip(CHECKS, flags))
-        bounded = self._joints.bound(self._log.target, position, velocity, active, elapsed)
-        chosen = bounded.chosen
-        if self._geometry is not None and elapsed > 0:
-            chosen = self._avoid(bounded, state, following, named)
-        output, conflicts, held = self._joints.settle(chosen, position, velocity, following, usable, self._timing.regular,
-                                                      flags)
+        chosen = self._joints.bound(self._log.target, position, velocity, active, elapsed)
+        output, conflicts = self._joints.settle(chosen, position, velocity, following, usable, flags)
         self.counters['conflicts'] += conflicts
-        self.counters['held'] += held
+        if self._guard is not None and state is not None:
+            named['measured'][:], near = self._guard.keep(output, position, velocity, *_attitude(state, usable), usable)
+            for check, joints in near.items():
+                named[check][:] = joints
+            self.counters['held'] += named['measured'].any(axis=1)
         return output, named
-
-    def _avoid(self, bounded: Bounded, state: RobotState | None, following: BoolArray,
-               named: dict[str, BoolArray]) -> FloatArray:
-        """Let the geometry change the choice within the viable interval, and note where it did."""
-        chosen, lower, upper = bounded.chosen, bounded.lower, bounded.upper
-        kept, constraints = self._geometry.filter(self._joints.reference, chosen, lower, upper, state)
-        kept = np.where(np.isfinite(kept), kept, bounded.brake)
-        kept = np.where(kept == chosen, chosen, np.minimum(np.maximum(kept, lower), upper))
-        for name, mask in constraints.items():
-            joints = mask if mask.ndim == 2 else mask[:, None] & (kept != chosen)
-            named[name][following] = joints[following]
-        return kept
 
     def _judge_state(self, state: RobotState | None, squares: FloatArray | None,
                      state_age: float) -> tuple[BoolArray, np.ndarray]:
@@ -393,3 +363,30 @@ class Shield:
 def _floats(array: np.ndarray) -> FloatArray:
     """As the compiled code takes it."""
     return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def _attitude(state: RobotState, usable: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Angular velocity and direction of gravity (N, 3) in the base; at rest and upright where they are not measured."""
+    turn, down = _floats(state.base_angular_velocity), projected_gravity(state.base_quaternion)
+    known = usable & np.isfinite(turn).all(axis=1) & np.isfinite(down).all(axis=1)
+    if known.all():
+        return turn, down
+    return np.where(known[:, None], turn, 0.0), np.where(known[:, None], down, [0.0, 0.0, -1.0])
+
+
+def make_shield(robot: RobotModel, control_period: float, num_robots: int = 1, max_period: float | None = None,
+                limits: ShieldLimits | None = None) -> Shield:
+    """The shield that a robot's URDF and YAML ask for.
+
+    Args:
+        robot: The robot.
+        control_period: Time between two cycles [s].
+        num_robots: N.
+        max_period: See ``Shield``.
+        limits: Other limits than the robot's.
+
+    Raises:
+        ConfigurationError: The settings make no sense.
+    """
+    limits = limits or ShieldLimits.from_robot(robot)
+    return Shield(limits, control_period, num_robots, max_period, make_guard(robot, limits, control_period, num_robots))
