@@ -29,6 +29,7 @@ import mujoco
 import numpy as np
 
 from rl_robot_control.backends.mujoco import MujocoBackend
+from rl_robot_control.backends.mujoco_model import FLOOR
 from rl_robot_control.backends.physics import PhysicsSettings
 from rl_robot_control.robots import RobotModel, load_robot
 from rl_robot_control.shield import ShieldLimits, ShieldMode, make_shield
@@ -74,18 +75,19 @@ class Hulls:
 
     def distances(self, position: FloatArray) -> FloatArray:
         """Distances (P,) with the joints at (J,) [rad], at most ``SIGHT`` [m]."""
-        found = self._clearance.distances(position, SIGHT)  # of the covers: the hulls are no nearer
-        near = np.flatnonzero(found < SIGHT)
+        covers = self._clearance.distances(position, SIGHT)
+        near, found = np.flatnonzero(covers < SIGHT), covers.copy()
         if near.size:
             self._data.qpos[self._qpos] = position
             mujoco.mj_kinematics(self._model, self._data)
         for p in near:
             found[p] = min(self._distance(*pair) for pair in self._pairs[p])
-        return found
+        return np.maximum(found, covers)  # covers hold the hulls, so an answer below theirs is one of MuJoCo's wrong ones
 
     def _distance(self, first: int, second: int) -> float:
         """MuJoCo from 3.3.5 on calls about one pair of separate meshes in 250 touching, with a distance of exactly zero
-        (google-deepmind/mujoco#3383); asked again with one shape a hair's breadth away it nearly always finds the answer."""
+        (google-deepmind/mujoco#3383), and few overlapping; asked again with one shape a hair's breadth away it nearly
+        always finds the answer."""
         place = self._data.geom_xpos[second]
         there, line = place.copy(), np.empty(6)
         for nudge in (np.zeros(3), *NUDGES):
@@ -258,7 +260,10 @@ def measure(robot_name: str, experiment: str, seconds: float, shielded: bool, se
 
 
 def _hanging(robot: RobotModel, count: int, physics: PhysicsSettings) -> tuple[MujocoBackend, RobotState]:
+    """Robots that touch nothing but themselves: no floor, and a floating base hangs from a gantry."""
     backend, start = MujocoBackend(robot, count, PERIOD, physics), robot.default_state(count)
+    floor = backend.model.geom(FLOOR)
+    floor.contype = floor.conaffinity = 0
     if robot.floating:
         start = dataclasses.replace(start, base_position=start.base_position + np.array([0.0, 0.0, CLEARANCE]))
     state = backend.reset(start, np.arange(count))

@@ -8,7 +8,7 @@ from rl_robot_control.envs.robot_env import RobotEnv
 from rl_robot_control.envs.shielded import ShieldedBackend
 from rl_robot_control.envs.vector_env import RobotVectorEnv
 from rl_robot_control.robots import RobotModel, load_robot
-from rl_robot_control.shield import Shield, ShieldLimits
+from rl_robot_control.shield import make_shield
 from rl_robot_control.tasks.task import Task, load_task
 
 
@@ -23,10 +23,12 @@ def make_backend(robot: RobotModel, task: Task, num_robots: int, physics: Physic
         physics: How it is simulated; None: as the task says for evaluation.
         threads: Number of C threads; None: one per core.
     """
-    backend = MujocoBackend(robot, num_robots, task.control_period, physics or task.settings.physics, threads)
+    physics = physics or task.settings.physics
+    backend = MujocoBackend(robot, num_robots, task.control_period, physics, threads)
     if task.settings.base == 'held':
         backend.hold_base(True)
-    return ShieldedBackend(backend, Shield(ShieldLimits.from_robot(robot), task.control_period, num_robots))
+    return ShieldedBackend(backend, make_shield(
+        robot, task.control_period, num_robots, distances=physics.collisions == 'full'))  # else links pass each other
 
 
 def make_vector_env(robot: str, task: str, num_envs: int, *, seed: int | None = None, training: bool = False,

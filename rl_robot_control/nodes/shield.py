@@ -17,7 +17,8 @@ wait for the next command. Where publishers promise a deadline or a lease, the m
 are a second line: each one makes the shield look at once.
 
 Subscribes: ``joint_states``, ``imu`` (unless the base is fixed), ``policy/command``,
-``shield/emergency_stop_heartbeat``, ``supervisor/status``.
+``shield/emergency_stop_heartbeat``, ``supervisor/status``; and where the robot's limits need them, ``odom`` for the height and
+``contacts/<frame>``: a robot may lack these, but one that had them and lost them is damped.
 Publishes: ``<controller>/commands``, ``shield/status`` (at 5 Hz and at every change of mode), ``shield/heartbeat`` (for
 the supervisor; by the thread that filters the commands, so that it ceases where that hangs).
 Serves: ``shield/emergency_stop``, ``shield/rearm``, and in lock-step ``shield/reset``, by which whoever has reset the
@@ -50,7 +51,7 @@ from rl_robot_control.ros.parameters import ROBOT, Parameter, ParameterTable
 from rl_robot_control.ros.runtime import run_node
 from rl_robot_control.ros.shield_status import Corrections, as_message, guard_status, link_status, mode_status
 from rl_robot_control.ros.supervision import Guard
-from rl_robot_control.shield import Shield, ShieldLimits, ShieldMode, ShieldOutput
+from rl_robot_control.shield import ShieldLimits, ShieldMode, ShieldOutput, make_shield
 from rl_robot_control.types import JointCommand, RobotState
 
 STATUS_PERIOD = 0.2  # [s]
@@ -72,6 +73,10 @@ PARAMETERS = ParameterTable('Shield', [
               description='Time between two commands'),
     Parameter(name='max_period', default=0.25, unit='s', minimum=0.002, maximum=10.0,
               description='Longest time between two cycles before the shield latches, in real time'),
+    Parameter(name='distances', default=True,
+              description="Whether links are kept apart and frames in their workspace, as the robot's YAML says"),
+    Parameter(name='optional_timeout', default=0.25, unit='s', minimum=0.01, maximum=10.0,
+              description='Silence of odom or of a contact that counts as its loss, in real time'),
     Parameter(name='require_heartbeat', default=False,
               description='Silence on shield/emergency_stop_heartbeat latches; a "stop" there does in any case'),
     Parameter(name='heartbeat_timeout', default=0.5, unit='s', minimum=0.05, maximum=10.0,
@@ -102,8 +107,10 @@ class ShieldNode(Node):
         self.lockstep = settings.mode == 'lockstep'
         self.period = settings.control_period
         limits = ShieldLimits.from_robot(robot)
-        self.shield = Shield(limits if self.lockstep else real_time_limits(limits), self.period,
-                             max_period=None if self.lockstep else settings.max_period)
+        self.shield = make_shield(robot, self.period, max_period=None if self.lockstep else settings.max_period,
+                                  limits=limits if self.lockstep else real_time_limits(limits),
+                                  distances=settings.distances)
+        self._optional_timeout = settings.optional_timeout
         self.joint_names = robot.joint_names
         self._decoder, self._policy, self._controller = StateDecoder(robot), CommandCodec(robot), ControllerCodec(robot)
         self._malformed = JointCommand(stamp=np.array([np.nan]), position=np.empty((1, 0)))  # the core counts it
@@ -129,12 +136,18 @@ class ShieldNode(Node):
         topics = {'joint_states': interface.JOINT_STATES}
         if robot.floating:
             topics['imu'] = interface.IMU
-        self._sensors = Instant(topics)
+        optional = self._optional_topics(robot)
+        self._sensors = Instant(topics | optional if self.lockstep else topics)
+        self._extras = self._sensors if self.lockstep else Instant(optional)
         self._topic = interface.controller_commands(robot.settings.topics.controller)
         self._commands = self._topic.publisher(self)
         self._status = interface.SHIELD_STATUS.publisher(self)
         self._inputs = [topic.subscription(self, self._receiver(name), best_effort=not self.lockstep)
                         for name, topic in topics.items()]
+        for name, topic in optional.items():
+            subscription = topic.subscription(self, self._receiver(name), best_effort=not self.lockstep)
+            if self.lockstep:
+                self._inputs.append(subscription)
         on_command = self._on_command_in_lockstep if self.lockstep else self._on_command
         self._inputs.append(interface.POLICY_COMMAND.subscription(self, on_command))
         interface.STOP_HEARTBEAT.subscription(self, self._on_stop_heartbeat)
@@ -150,6 +163,14 @@ class ShieldNode(Node):
         self.create_timer(interface.HEARTBEAT_PERIOD, self._beat, clock=steady)
         if not self.lockstep:
             self.create_timer(WATCH_PERIOD, self._watch, clock=steady)
+
+    def _optional_topics(self, robot: Any) -> dict[str, Any]:
+        """Topics that only some checks need."""
+        limits, frames = self.shield.limits, robot.frame_names
+        topics = {'odom': interface.ODOM} if limits.height is not None else {}
+        if limits.watches_contacts:
+            topics |= {frames[k]: interface.contact(frames[k]) for k in limits.contact_frames}
+        return topics
 
     # lock-step
 
@@ -221,9 +242,8 @@ class ShieldNode(Node):
             self._cycle_now(None)
 
     def _state_time(self) -> float:
-        """When the oldest of the latest sensor messages arrived [s]."""
-        complete = len(self._received) == len(self._sensors.stamps)
-        return min(self._received.values()) if complete else float('-inf')
+        """When the oldest of the latest messages of the sensors that must be there arrived [s]."""
+        return min(self._received.get(topic, -math.inf) for topic in self._sensors.stamps)
 
     def _state_age(self, now: float) -> float:
         return now - self._state_time()
@@ -234,21 +254,32 @@ class ShieldNode(Node):
         if self.lockstep:
             return self._sensors.receiver(topic, then=self._answer)
 
+        instant = self._sensors if topic in self._sensors.stamps else self._extras
+
         def then() -> None:
             self._received[topic] = time.monotonic()
             self._news = True
 
-        return self._sensors.receiver(topic, then)
+        return instant.receiver(topic, then)
 
     def _state(self) -> RobotState | None:
         messages = self._sensors.messages
         if len(messages) < len(self._sensors.stamps):
             return None
+        extras = self._fresh_extras()
         try:
-            return self._decoder.decode(messages['joint_states'], messages.get('imu'))
+            return self._decoder.decode(messages['joint_states'], messages.get('imu'), extras.pop('odom', None), extras)
         except MessageError as error:
             self.get_logger().warning(f'joint_states: {error}', throttle_duration_sec=WARNING_PERIOD)
             return None
+
+    def _fresh_extras(self) -> dict[str, Any]:
+        """The latest messages of the topics that only some checks need, by topic or frame."""
+        names = [name for name in self._extras.messages if name not in ('joint_states', 'imu')]
+        if not self.lockstep:
+            oldest = time.monotonic() - self._optional_timeout
+            names = [name for name in names if self._received[name] >= oldest]
+        return {name: self._extras.messages[name] for name in names}
 
     def _decode(self, message: JointState) -> JointCommand:
         try:

@@ -19,8 +19,8 @@ class SelfCollisionSettings:
 
     pairs: list[tuple[str, str]] | None = None  # each pattern of links against the other; null: all that could meet
     exclude: list[tuple[str, str]] = Field(default_factory=list)  # taken out of the above
-    minimum_distance: Length = 0.01  # between the collision shapes [m]; halved where the default pose has less than twice it
-    approach: Share = 0.3  # of the remaining distance that one control period may use up
+    minimum_distance: Length = 0.01  # between the collision shapes [m]; half of what the default pose has where that is less
+    approach: Share = 0.8  # of the remaining distance that one control period may use up
     joints: list[str] = Field(default_factory=lambda: ['.*'])  # regular expressions of the joints whose reference may be
     # changed; the others are taken where they are measured, because their target is no pose (a walking leg's)
 
@@ -47,5 +47,5 @@ class WorkspaceSettings:
     radius: Length = 0.0  # of the ball around a frame that obeys the boxes [m]
     keep_in: BoxSettings | None = None
     forbidden: dict[str, BoxSettings] = Field(default_factory=dict)
-    approach: Share = 0.3  # of the remaining distance that one control period may use up
+    approach: Share = 0.8  # of the remaining distance that one control period may use up
     joints: list[str] = Field(default_factory=lambda: ['.*'])  # as for self-collision

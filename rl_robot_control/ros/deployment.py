@@ -147,9 +147,11 @@ def train_in_lockstep(training: dict[str, Any], *, robot: str, control_period: f
 
 def _start_lockstep(group: NodeGroup, robot: str, control_period: float, physics: PhysicsSettings | None,
                     held: bool) -> None:
+    physics = physics or PhysicsSettings()
     group.start('simulation', {'robot': robot, 'mode': 'lockstep', 'control_period': control_period,
-                               'hold_until_command': held, **physics_parameters(physics or PhysicsSettings())})
-    group.start('shield', {'robot': robot, 'mode': 'lockstep', 'control_period': control_period})
+                               'hold_until_command': held, **physics_parameters(physics)})
+    group.start('shield', {'robot': robot, 'mode': 'lockstep', 'control_period': control_period,
+                           'distances': physics.collisions == 'full'})  # else links pass each other
 
 
 def physics_parameters(physics: PhysicsSettings) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Corrections:
         """Begin anew."""
         self._largest = np.zeros(len(self._names))
         self._checks: set[str] = set()
+        self._constraints: set[str] = set()
 
     def note(self, output: ShieldOutput) -> None:
         """Take one cycle of one robot."""
@@ -45,6 +46,7 @@ class Corrections:
             change = output.correction[0]
             np.copyto(self._largest, change, where=np.abs(change) > np.abs(self._largest))
             self._checks.update(name for name, joints in output.active.items() if joints[0].any())
+            self._constraints.update(output.constraints.get(0, ()))
 
     def status(self, name: str) -> DiagnosticStatus:
         """What was changed: applied minus requested by joint [rad], and which checks changed it."""
@@ -53,8 +55,8 @@ class Corrections:
         more = f' and {len(named) - _MOST_NAMED} more' if len(named) > _MOST_NAMED else ''
         checks = f' ({", ".join(sorted(self._checks))})' if self._checks else ''
         text = f'{", ".join(named[:_MOST_NAMED])}{more}{checks}' if named else 'none'
-        return make_status(WARN if named else OK, name, text,
-                           {f'correction {self._names[i]} [rad]': f'{self._largest[i]:.6g}' for i in joints})
+        values = {f'correction {self._names[i]} [rad]': f'{self._largest[i]:.6g}' for i in joints}
+        return make_status(WARN if named else OK, name, text, values | dict.fromkeys(sorted(self._constraints), 'kept apart'))
 
 
 def make_status(level: bytes, name: str, text: str, values: Mapping[str, str], hardware: str = '') -> DiagnosticStatus:

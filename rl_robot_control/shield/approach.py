@@ -16,11 +16,11 @@ import numba
 import numpy as np
 
 from rl_robot_control.shield.compiled import compiled
-from rl_robot_control.shield.distances import put, slope, survey
+from rl_robot_control.shield.distances import slope, survey
 from rl_robot_control.shield.mechanics import POSE, Indices, Links, Matrix, Vector, solve
 from rl_robot_control.shield.prediction import TOLERANCE, Flags, Joints, allowed, between, fastest, predict
 
-SHARE = 0.25  # of the effort that gravity leaves, on which braking counts [-]
+SHARE = 0.5  # of the effort that gravity leaves, on which braking counts [-]
 LEAST = 0.05  # of the effort, on which braking counts in any case [-]
 RETREAT = 0.2  # fastest way back of links that are too near [m/s]
 BRAKING = 2.0  # deceleration that a glance assumes [m/s²]
@@ -69,10 +69,11 @@ def _box(joints, period, mass, speed, position, velocity, target, low, high):
 
 
 @compiled(numba.int64(Joints, Links, Indices, Indices, Flags, numba.float64, Vector, Vector, Vector, Vector, Vector, Flags,
-                      Matrix, Indices, Indices, Indices, Indices, Vector, Vector, Matrix, Vector, Vector, Matrix, Vector,
+                      Matrix, Indices, Indices, Matrix, Indices, Indices, Indices, Vector, Vector, Matrix, Vector, Vector,
+                      Matrix, Vector,
                       Vector, Vector, Vector, Indices))
 def approach(joints, links, parents, joint_of, slides, period, position, velocity, turn, down, target, may, shapes, link_of,
-             pair_of, first, second, minimum, share, reach, known, bound, rows, rates, limits, low, high, which):
+             starts, corners, pair_of, first, second, minimum, share, reach, known, bound, rows, rates, limits, low, high, which):
     """Whether the targets of one robot bring links together too fast; if so, what bounds the targets.
 
     Args:
@@ -85,9 +86,8 @@ def approach(joints, links, parents, joint_of, slides, period, position, velocit
         down: (3,) direction of gravity there.
         target: (J,) [rad]
         may: (J,) joints whose target may be changed.
-        shapes: (S, SHAPE) see ``distances``.
-        link_of: (S,) of the shapes.
-        pair_of, first, second: (K,) pairs of shapes, see ``distances.survey``.
+        shapes: (S, SHAPE) see ``distances.survey``, as are ``link_of``, ``starts``, ``corners``, ``pair_of``, ``first`` and
+            ``second``.
         minimum: (P,) d₀ [m].
         share: (P,) γ.
         reach: (P, J) upper bounds of the change of distance per joint movement [m/rad].
@@ -111,13 +111,11 @@ def approach(joints, links, parents, joint_of, slides, period, position, velocit
     pose, bodies, motion = np.empty((count, POSE)), np.empty((count, 10)), np.empty((count, 18))
     mass, factor = np.empty((size, size)), np.empty((size, size))
     torque, momentum, gradient, speed = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
-    placed, lines, normals = np.empty(shapes.shape), np.empty((pairs, 6)), np.empty((pairs, 3))
-    nearest = np.zeros(pairs, dtype=np.int64)
+    lines, normals, nearest = np.empty((pairs, 6)), np.empty((pairs, 3)), np.zeros(pairs, dtype=np.int64)
     if not predict(joints, links, parents, joint_of, slides, period, position, velocity, turn, down, pose, bodies, motion,
                    mass, factor, torque, momentum):
         return 0
-    put(shapes, link_of, pose, placed)
-    survey(placed, pair_of, first, second, cutoff, doubtful, bound, lines, normals, nearest)
+    survey(shapes, link_of, starts, corners, pose, pair_of, first, second, cutoff, doubtful, bound, lines, normals, nearest)
     found, wrong = 0, False
     for p in range(pairs):
         if not (doubtful[p] and bound[p] < cutoff[p]):
@@ -159,3 +157,23 @@ def approach(joints, links, parents, joint_of, slides, period, position, velocit
             rates[found], limits[found], which[found] = side * speed[j], max(limit, side * speed[j]), -1
             found += 1
     return found
+
+
+@compiled(numba.void(Joints, Links, Indices, Indices, Flags, numba.float64, Matrix, Matrix, Matrix, Matrix, Matrix, Flags, Matrix,
+                     Indices, Indices, Matrix, Indices, Indices, Indices, Vector, Vector, Matrix, Matrix, Matrix, Flags, Flags))
+def approaching(joints, links, parents, joint_of, slides, period, position, velocity, turn, down, target, may, shapes, link_of,
+                starts, corners, pair_of, first, second, minimum, share, reach, known, bound, usable, wrong):
+    """For which of N robots ``approach`` finds something.
+
+    Args as there, those of the robots with a leading axis N; and:
+        usable: (N,) robots to look at.
+        wrong: (N,) receives for which it does.
+    """
+    rows, size = len(minimum) + 2 * len(joints), len(joints)
+    row, rate, limit, which = np.empty((rows, size)), np.empty(rows), np.empty(rows), np.empty(rows, dtype=np.int64)
+    low, high = np.empty(size), np.empty(size)
+    for n in range(len(usable)):
+        wrong[n] = usable[n] and approach(
+            joints, links, parents, joint_of, slides, period, position[n], velocity[n], turn[n], down[n], target[n], may, shapes,
+            link_of, starts, corners, pair_of, first, second, minimum, share, reach, known[n], bound[n], row, rate, limit, low,
+            high, which) > 0

@@ -1,6 +1,7 @@
-"""What must keep apart: pairs of links, and frames and boxes of the workspace, all as pairs of rounded boxes.
+"""What must keep apart: pairs of links, and frames and boxes of the workspace, all as pairs of convex shapes.
 
-A box that a frame must stay out of is a shape of the base; one that it must stay in are six of them, its walls.
+Links count by the convex hulls of their collision shapes, as in MuJoCo. A box that a frame must stay out of is a shape of
+the base; one that it must stay in are six of them, its walls.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from rl_robot_control.errors import ConfigurationError, UnknownNameError
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.robots.geometry_settings import BoxSettings, SelfCollisionSettings, WorkspaceSettings
 from rl_robot_control.shield import distances
-from rl_robot_control.shield.covers import RoundedBox, cover
-from rl_robot_control.shield.link_tree import LinkTree
+from rl_robot_control.shield.hulls import excess
+from rl_robot_control.shield.link_tree import LinkTree, Shape
 from rl_robot_control.types import FloatArray
 
 _POSES = 400  # random ones, that tell which pairs of links can meet
 _NEAR = 0.1  # pairs that never come as near as this beyond the minimum are left out [m]
 _VARIES = 0.01  # pairs whose distance varies less than this need no watching [m]
-_THICK = 10.0  # walls [m]
-_OVERLAP = 0.005  # that covers which touch in the default pose may have beyond that [m]
+_THICK = 1.0  # walls [m]
+_WIDE = 10.0  # likewise
+_FEW = 48  # corners with which the reduction of a shape begins
+_MANY = 160  # with which it ends at the latest
+_FINE = 0.001  # how far the others may lie outside then [m]
 
 
 Pairs = list[tuple[int, int]]  # of numbers of shapes
@@ -50,31 +54,31 @@ class ShapePairs:
         pairs: For each of the P distances the pairs of shapes of which the nearest counts.
 
     Attributes:
-        shapes: (S, SHAPE) see ``distances``.
-        links: (S,) of the shapes.
-        pair_of, first, second: (K,) pairs of shapes, see ``distances.survey``.
+        shapes: (S, SHAPE) see ``distances``, as are ``links``, ``starts``, ``corners``, ``pair_of``, ``first``, ``second``.
         reach: (P, J) upper bounds of the change of distance per joint movement [m/rad].
     """
 
-    def __init__(self, tree: LinkTree, shapes: Sequence[tuple[int, RoundedBox]], pairs: Sequence[Pairs]) -> None:
+    def __init__(self, tree: LinkTree, shapes: Sequence[tuple[int, Shape]], pairs: Sequence[Pairs]) -> None:
         self._tree, self._count = tree, len(pairs)
-        self.shapes = np.array([[*box.centre, *box.axes.ravel(), *box.half, box.radius, box.ball] for _, box in shapes])
         self.links = np.array([link for link, _ in shapes], dtype=np.int64)
+        self.starts = np.cumsum([0, *(len(shape.corners) for _, shape in shapes)], dtype=np.int64)
+        self.corners = np.concatenate([shape.corners for _, shape in shapes])
+        balls = [_ball(shape) for _, shape in shapes]
+        self.shapes = np.array([[*centre, ball, shape.radius] for (_, shape), (centre, ball) in zip(shapes, balls, strict=True)])
         rows = [(p, a, b) for p, each in enumerate(pairs) for a, b in each]
         self.pair_of, self.first, self.second = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
         self.reach = np.zeros((len(pairs), tree.num_joints))
-        arms = [tree.reach(link, box.centre, box.ball) for link, box in shapes]
+        arms = [tree.reach(link, *ball) for (link, _), ball in zip(shapes, balls, strict=True)]
         for p, a, b in rows:
             both = (arms[a] > 0) & (arms[b] > 0)  # a joint below both moves both alike
             np.maximum(self.reach[p], np.where(both, 0.0, arms[a] + arms[b]), out=self.reach[p])
 
     def distances(self, position: FloatArray, cutoff: float = np.inf) -> FloatArray:
         """Distances (P,) with the joints at (J,) [rad], at most the cutoff [m]."""
-        placed, found = np.zeros_like(self.shapes), np.zeros(self._count)
-        distances.put(self.shapes, self.links, self._tree.place(position), placed)
-        distances.survey(placed, self.pair_of, self.first, self.second, np.full(self._count, cutoff),
-                         np.ones(self._count, dtype=bool), found, np.zeros((self._count, 6)), np.zeros((self._count, 3)),
-                         np.zeros(self._count, dtype=np.int64))
+        count, found = self._count, np.zeros(self._count)
+        distances.survey(self.shapes, self.links, self.starts, self.corners, self._tree.place(position), self.pair_of,
+                         self.first, self.second, np.full(count, cutoff), np.ones(count, dtype=bool), found,
+                         np.zeros((count, 6)), np.zeros((count, 3)), np.zeros(count, dtype=np.int64))
         return found
 
 
@@ -90,25 +94,25 @@ class Clearance(ShapePairs):
     Attributes:
         names: Of the P distances, 'left_elbow_link – torso_link' or 'right_hand – table'.
         checks: For each 'self_collision' or 'workspace'.
-        minimum: (P,) least distance between the covers [m]. Covers that are nearer than twice that in the default pose
-            may come to half of what they have there, and ones that overlap there a little farther.
+        minimum: (P,) least distances [m]; half of what they are in the default pose where that is less.
         approach: (P,) share of the remaining distance that one cycle may use up.
 
     Raises:
-        ConfigurationError: The default pose violates the workspace.
+        ConfigurationError: Something touches in the default pose.
     """
 
-    def __init__(self, robot: RobotModel, tree: LinkTree, shapes: Sequence[tuple[int, RoundedBox]],
+    def __init__(self, robot: RobotModel, tree: LinkTree, shapes: Sequence[tuple[int, Shape]],
                  rules: Sequence[_Rule]) -> None:
         super().__init__(tree, shapes, [rule.pairs for rule in rules])
         self.names, self.checks = [rule.name for rule in rules], [rule.check for rule in rules]
         self.approach = np.array([rule.approach for rule in rules])
         default = self.distances(robot.default_position)
         for rule, distance in zip(rules, default, strict=True):
-            if distance < 0 and rule.check == 'workspace':
-                raise ConfigurationError(f'{robot.name}: workspace: {rule.name} is violated in the default pose.')
-        possible = np.where(default > 0, default / 2, default - _OVERLAP)
-        self.minimum = np.minimum([rule.minimum for rule in rules], possible)
+            if distance <= 0:
+                what = ('is violated' if rule.check == 'workspace' else 'touch')
+                advice = 'move the box' if rule.check == 'workspace' else 'put this pair under exclude'
+                raise ConfigurationError(f'{robot.name}: {rule.check}: {rule.name} {what} in the default pose; {advice}.')
+        self.minimum = np.minimum([rule.minimum for rule in rules], default / 2)
 
 
 def make_clearance(robot: RobotModel, tree: LinkTree) -> Clearance | None:
@@ -125,7 +129,7 @@ def make_clearance(robot: RobotModel, tree: LinkTree) -> Clearance | None:
     links, frames = robot.settings.self_collision, robot.settings.workspace
     if links is frames is None:
         return None
-    shapes: list[tuple[int, RoundedBox]] = []
+    shapes: list[tuple[int, Shape]] = []
     rules: list[_Rule] = []
     if links is not None:
         rules += _keep_links_apart(robot, tree, links, shapes)
@@ -135,11 +139,11 @@ def make_clearance(robot: RobotModel, tree: LinkTree) -> Clearance | None:
 
 
 def _keep_links_apart(robot: RobotModel, tree: LinkTree, rules: SelfCollisionSettings,
-                      shapes: list[tuple[int, RoundedBox]]) -> list[_Rule]:
+                      shapes: list[tuple[int, Shape]]) -> list[_Rule]:
     numbers: list[list[int]] = []  # of each link's shapes
     for link, own in enumerate(tree.shapes):
         numbers.append(list(range(len(shapes), len(shapes) + len(own))))
-        shapes += [(link, cover(shape)) for shape in own]
+        shapes += [(link, reduced(shape)) for shape in own]
     pairs = _derived(robot, tree, rules, shapes, numbers) if rules.pairs is None else _named(robot, tree, rules)
     return [_Rule(f'{tree.names[a]} – {tree.names[b]}', 'self_collision', list(itertools.product(numbers[a], numbers[b])),
                   rules.approach, rules.minimum_distance) for a, b in pairs]
@@ -160,7 +164,7 @@ def _named(robot: RobotModel, tree: LinkTree, rules: SelfCollisionSettings) -> l
     return chosen
 
 
-def _derived(robot: RobotModel, tree: LinkTree, rules: SelfCollisionSettings, shapes: list[tuple[int, RoundedBox]],
+def _derived(robot: RobotModel, tree: LinkTree, rules: SelfCollisionSettings, shapes: list[tuple[int, Shape]],
              numbers: list[list[int]]) -> list[tuple[int, int]]:
     """All pairs of links that may meet, and that a joint which may be corrected keeps apart."""
     excluded = {frozenset(pair) for pair in _expand(robot, tree, rules.exclude)}
@@ -175,6 +179,7 @@ def _derived(robot: RobotModel, tree: LinkTree, rules: SelfCollisionSettings, sh
         sight = rules.minimum_distance + _NEAR
         seen = np.array([trial.distances(pose, sight) for pose in poses])
         useful = (trial.reach[:, moving] > 0).any(axis=1) & (seen.min(axis=0) < sight) & (np.ptp(seen, axis=0) > _VARIES)
+        useful &= trial.distances(robot.default_position, sight) > 0  # shapes of neighbours often overlap
         pairs = [pair for pair, keep in zip(pairs, useful, strict=True) if keep]
     if not pairs:
         raise ConfigurationError(f'{robot.name}: self_collision: no two links with collision shapes can meet; leave '
@@ -199,7 +204,7 @@ def _matching(robot: RobotModel, tree: LinkTree, pattern: str) -> list[int]:
 
 
 def _keep_frames_inside(robot: RobotModel, tree: LinkTree, rules: WorkspaceSettings,
-                        shapes: list[tuple[int, RoundedBox]]) -> list[_Rule]:
+                        shapes: list[tuple[int, Shape]]) -> list[_Rule]:
     boxes = {name: _solid(box) for name, box in rules.forbidden.items()}
     if rules.keep_in is not None:
         boxes |= _walls(rules.keep_in)
@@ -210,24 +215,59 @@ def _keep_frames_inside(robot: RobotModel, tree: LinkTree, rules: WorkspaceSetti
     found = []
     for name in (robot.frame_names[i] for i in robot.frame_indices(rules.frames)):
         frame = robot.settings.frames[name]
-        ball = RoundedBox(tree.local(frame.link, frame.offset), np.eye(3), np.zeros(3), rules.radius)
+        ball = Shape(tree.local(frame.link, frame.offset)[None], rules.radius)
         shapes.append((tree.link_of[frame.link], ball))
         found += [_Rule(f'{name} – {box}', 'workspace', [(len(shapes) - 1, number)], rules.approach, 0.0)
                   for box, number in numbers.items()]
     return found
 
 
-def _solid(box: BoxSettings) -> RoundedBox:
-    lower, upper = np.array(box.lower), np.array(box.upper)
-    return RoundedBox((lower + upper) / 2, np.eye(3), (upper - lower) / 2, 0.0)
+def _solid(box: BoxSettings) -> Shape:
+    return Shape(np.array(list(itertools.product(*zip(box.lower, box.upper, strict=True)))))
 
 
-def _walls(box: BoxSettings) -> dict[str, RoundedBox]:
+def _walls(box: BoxSettings) -> dict[str, Shape]:
     """Thick walls around a box."""
     found = {}
     for axis, side in itertools.product(range(3), (-1, 1)):
-        centre, half = (np.array(box.lower) + box.upper) / 2, np.full(3, 10 * _THICK)
-        centre[axis] = (box.upper if side > 0 else box.lower)[axis] + side * _THICK
-        half[axis] = _THICK
-        found[f"keep_in {'+' if side > 0 else '-'}{'xyz'[axis]}"] = RoundedBox(centre, np.eye(3), half, 0.0)
+        ends = [(low - _WIDE, high + _WIDE) for low, high in zip(box.lower, box.upper, strict=True)]
+        wall = (box.upper if side > 0 else box.lower)[axis]
+        ends[axis] = (wall, wall + side * _THICK)
+        found[f"keep_in {'+' if side > 0 else '-'}{'xyz'[axis]}"] = Shape(np.array(list(itertools.product(*ends))))
     return found
+
+
+def reduced(shape: Shape) -> Shape:
+    """A shape with fewer corners that holds all of a shape, as closely as they allow."""
+    corners = shape.corners
+    if len(corners) <= _FEW:
+        return shape
+    kept = np.unique((corners @ _directions(_FEW).T).argmax(axis=0))
+    while True:
+        chosen, outside = np.ascontiguousarray(corners[kept]), np.zeros(len(corners))
+        excess(chosen, corners, outside)
+        if outside.max() <= _FINE or len(kept) >= _MANY:
+            return Shape(chosen, shape.radius + float(outside.max()))
+        kept = np.union1d(kept, _spread(corners, outside))
+
+
+def _spread(corners: FloatArray, outside: FloatArray) -> np.ndarray:
+    """Some corners that lie outside, far from each other, the farthest first."""
+    left, found = outside > _FINE, []
+    while left.any() and len(found) < _FEW // 4:
+        found.append(int(np.where(left, outside, -1.0).argmax()))
+        left &= np.linalg.norm(corners - corners[found[-1]], axis=1) > 0.2 * np.linalg.norm(np.ptp(corners, axis=0))
+    return np.array(found)
+
+
+def _directions(count: int) -> FloatArray:
+    """Unit vectors (count, 3) that are spread evenly (Fibonacci's lattice)."""
+    k = np.arange(count) + 0.5
+    z, angle = 1 - 2 * k / count, np.pi * (1 + 5**0.5) * k
+    return np.stack([np.sqrt(1 - z * z) * np.cos(angle), np.sqrt(1 - z * z) * np.sin(angle), z], axis=1)
+
+
+def _ball(shape: Shape) -> tuple[FloatArray, float]:
+    """Centre and radius of a ball around a shape."""
+    centre = (shape.corners.min(axis=0) + shape.corners.max(axis=0)) / 2
+    return centre, float(np.linalg.norm(shape.corners - centre, axis=1).max()) + shape.radius

@@ -21,8 +21,7 @@ class JointBounds:
     def __init__(self, limits: ShieldLimits, period: float, num_robots: int) -> None:
         self.constants = joint_constants(limits)
         shape = (num_robots, limits.num_joints)
-        self._memory, self._chosen = np.zeros((kernel.ROWS, *shape)), np.zeros(shape)
-        self.period, self._elapsed = period, period
+        self._memory, self._period = np.zeros((kernel.ROWS, *shape)), period
         self.restart(np.zeros(shape), slice(None))
 
     @property
@@ -42,39 +41,26 @@ class JointBounds:
             self._memory[row, index] = 0.0
         self._memory[kernel.TORQUE, index] = np.nan
 
-    def bound(self, target: FloatArray, position: FloatArray, velocity: FloatArray, active: BoolArray,
-              elapsed: float) -> FloatArray:
-        """The next references (N, J) [rad]; the array is overwritten by the next cycle.
+    def limit(self, target: FloatArray, position: FloatArray, velocity: FloatArray, active: BoolArray, following: BoolArray,
+              usable: BoolArray, elapsed: float, flags: BoolArray) -> tuple[FloatArray, BoolArray]:
+        """Move the references.
 
         Args:
             target: (N, J) [rad]; read for active robots only, the others brake.
-            position: (N, J) measured, finite [rad].
-            velocity: (N, J) measured, finite [rad/s].
-            active: (N,) robots that follow their target.
-            elapsed: Time that this cycle counts as, 0 to one control period [s].
-        """
-        self._elapsed = elapsed
-        kernel.bound(self.constants, self._memory, target, position, velocity, active, elapsed, self.period, self._chosen)
-        return self._chosen
-
-    def settle(self, chosen: FloatArray, position: FloatArray, velocity: FloatArray, following: BoolArray,
-               usable: BoolArray, active: BoolArray) -> tuple[FloatArray, BoolArray]:
-        """Take the chosen references.
-
-        Args:
-            chosen: (N, J) within the bounds [rad].
             position: (N, J) measured; the reference where unknown [rad].
             velocity: (N, J) measured; 0 where unknown [rad/s].
+            active: (N,) robots that follow their target.
             following: (N,) robots that follow their reference; the others' target is the measured pose.
             usable: (N,) robots whose state is known.
-            active: (CHECKS, N, J) of False; receives which check acted where.
+            elapsed: Time that this cycle counts as, 0 to one control period [s].
+            flags: (CHECKS, N, J) of False; receives which check acted where.
 
         Returns:
             Targets (N, J) [rad], NaN where nothing is known; and whether a limit had to yield (N,).
         """
-        output, conflicts = np.empty_like(chosen), np.empty(len(chosen), dtype=bool)
-        kernel.settle(self.constants, self._memory, chosen, position, velocity, following, usable, self._elapsed,
-                      self.period, output, active, conflicts)
+        output, conflicts = np.empty_like(target), np.empty(len(target), dtype=bool)
+        kernel.limit(self.constants, self._memory, target, position, velocity, active, following, usable, elapsed,
+                     self._period, output, flags, conflicts)
         return output, conflicts
 
     def faults(self, position: FloatArray, velocity: FloatArray) -> tuple[BoolArray, BoolArray]:
@@ -92,10 +78,12 @@ def joint_constants(limits: ShieldLimits) -> np.ndarray:
     joints['lower'], joints['upper'] = limits.position_lower, limits.position_upper
     joints['jerk'] = np.inf if limits.jerk is None else limits.jerk
     joints['torque_rate'] = np.inf if limits.torque_rate is None else limits.torque_rate
-    lower, upper = limits.stops
-    finite = np.isfinite(lower) & np.isfinite(upper)
-    lower, upper = np.where(finite, lower, 0.0), np.where(finite, upper, 0.0)
-    joints['middle'] = (lower + upper) / 2
-    joints['half'] = np.where(finite, (upper - lower) / 2 + limits.measured_position_fault, np.inf)
-    joints['too_fast'] = limits.measured_velocity_fault * limits.measured_velocity
+    joints['half'] = joints['too_fast'] = np.inf
+    if limits.stops is not None:
+        lower, upper = limits.stops
+        finite = np.isfinite(lower) & np.isfinite(upper)
+        lower, upper = np.where(finite, lower, 0.0), np.where(finite, upper, 0.0)
+        joints['middle'] = (lower + upper) / 2
+        joints['half'] = np.where(finite, (upper - lower) / 2 + limits.measured_position_fault, np.inf)
+        joints['too_fast'] = limits.measured_velocity_fault * limits.measured_velocity
     return joints

@@ -25,11 +25,7 @@ REFERENCE = 0  # latest [rad]
 MOTION = 1  # of the reference in the last cycle, per control period [rad]
 ACCELERATION = 2  # of the reference in the last cycle [rad/s²]
 TORQUE = 3  # that the last target asked for [N·m]; NaN: none
-WISH = 4  # this cycle's target as requested [rad]
-GENTLE = 5  # within jerk and torque rate [rad]
-WANTED = 6  # within the effort, too [rad]
-LOWER, UPPER = 7, 8  # between these the next reference must be [rad]
-ROWS = 9
+ROWS = 4
 
 # Rows of ``ShieldOutput.active`` that are written here.
 BY_POSITION, BY_VELOCITY, BY_ACCELERATION, BY_TORQUE, CONFLICT, BY_RATE = range(6)
@@ -97,60 +93,10 @@ def _torque_rate_interval(joint, position, velocity, torque, elapsed):
 # The cycle.
 
 
-@compiled(numba.void(_Joints, _Memory, _Array, _Array, _Array, _Mask, numba.float64, numba.float64, _Array))
-def bound(joints, memory, target, position, velocity, active, elapsed, period, chosen):
-    """Limit targets.
-
-    Args:
-        joints: (J,) of ``JOINT``.
-        memory: (ROWS, N, J); writes the rows from WISH on.
-        target: (N, J) [rad]; read for active robots only, the others brake.
-        position: (N, J) measured, finite [rad].
-        velocity: (N, J) measured, finite [rad/s].
-        active: (N,) robots that follow their target.
-        elapsed: Time that this cycle counts as, 0 or more [s].
-        period: Control period [s].
-        chosen: (N, J) receives the next references [rad].
-    """
-    rated = False
-    for j in range(len(joints)):
-        rated |= joints[j].jerk < np.inf or joints[j].torque_rate < np.inf
-    for n in range(len(active)):
-        for j in range(len(joints)):
-            joint, at, q, v = joints[j], memory[REFERENCE, n, j], position[n, j], velocity[n, j]
-            motion = memory[MOTION, n, j]
-            step, fastest = joint.acceleration * elapsed * elapsed, joint.velocity * elapsed
-            if elapsed != period:
-                motion *= elapsed / period
-            high, low = joint.upper + joint.overshoot, joint.lower - joint.overshoot
-            upper, _, _ = _highest_reference(high, at, motion, step, fastest)
-            mirrored, _, _ = _highest_reference(-low, -at, -motion, step, fastest)
-            lower = -mirrored
-            brake = _braked(at, motion, step)
-            wish = target[n, j] if active[n] else brake
-            gentle = wish
-            if rated and elapsed > 0:
-                if joint.jerk < np.inf:
-                    least, most = _jerk_interval(joint, at, memory[MOTION, n, j], memory[ACCELERATION, n, j], elapsed,
-                                                 period)
-                    gentle = min(max(gentle, least), most)
-                if joint.torque_rate < np.inf:
-                    least, most = _torque_rate_interval(joint, q, v, memory[TORQUE, n, j], elapsed)
-                    gentle = min(max(gentle, least), most)
-            least, most = _torque_interval(joint, q, v)
-            wanted = min(max(gentle, least), most)
-            # the bounds may cross by a rounding error; the position limit has the last word
-            chosen[n, j] = max(min(max(wanted, lower), upper), min(low, at)) if elapsed > 0 else at
-            memory[WISH, n, j], memory[GENTLE, n, j], memory[WANTED, n, j] = wish, gentle, wanted
-            memory[LOWER, n, j], memory[UPPER, n, j] = lower, upper
-
-
 @compiled()
-def _explain(joint, memory, n, j, chosen, elapsed, period, position, velocity, active):
-    """Note which limits shaped a reference, and whether one had to yield; tells whether one had."""
-    at, motion, wish = memory[REFERENCE, n, j], memory[MOTION, n, j] * elapsed / period, memory[WISH, n, j]
-    step, fastest = joint.acceleration * elapsed * elapsed, joint.velocity * elapsed
-    reachable = min(max(wish, memory[LOWER, n, j]), memory[UPPER, n, j])
+def _explain(joint, at, motion, lower, upper, step, fastest, wish, gentle, wanted, chosen, active, n, j):
+    """Note which limits shaped a reference."""
+    reachable = min(max(wish, lower), upper)
     if wish != reachable:
         if wish > reachable:
             _, room, change = _highest_reference(joint.upper + joint.overshoot, at, motion, step, fastest)
@@ -163,51 +109,66 @@ def _explain(joint, memory, n, j, chosen, elapsed, period, position, velocity, a
         active[BY_POSITION, n, j] = way > room or room == tightest
         active[BY_VELOCITY, n, j] = way > fastest or fastest == tightest
         active[BY_ACCELERATION, n, j] = way > change or change == tightest
-    active[BY_RATE, n, j] = memory[GENTLE, n, j] != wish
-    active[BY_TORQUE, n, j] = memory[WANTED, n, j] != memory[GENTLE, n, j] and chosen != reachable
-    least, most = _torque_interval(joint, position, velocity)
-    conflict = chosen < least or chosen > most
-    if joint.jerk < np.inf:
-        least, most = _jerk_interval(joint, at, memory[MOTION, n, j], memory[ACCELERATION, n, j], elapsed, period)
-        conflict |= chosen < least - _ROUNDING or chosen > most + _ROUNDING
-    if joint.torque_rate < np.inf:
-        least, most = _torque_rate_interval(joint, position, velocity, memory[TORQUE, n, j], elapsed)
-        conflict |= chosen < least - _ROUNDING or chosen > most + _ROUNDING
-    active[CONFLICT, n, j] = conflict
-    return conflict
+    active[BY_RATE, n, j] = gentle != wish
+    active[BY_TORQUE, n, j] = wanted != gentle and chosen != reachable
 
 
-@compiled(numba.void(_Joints, _Memory, _Array, _Array, _Array, _Mask, _Mask, numba.float64, numba.float64, _Array,
+@compiled(numba.void(_Joints, _Memory, _Array, _Array, _Array, _Mask, _Mask, _Mask, numba.float64, numba.float64, _Array,
                      numba.boolean[:, :, ::1], _Mask))
-def settle(joints, memory, chosen, position, velocity, following, usable, elapsed, period, output, active, conflicts):
-    """Take the chosen references and work out the targets for the drives.
+def limit(joints, memory, target, position, velocity, active, following, usable, elapsed, period, output, flags, conflicts):
+    """Move the references, and work out the targets for the drives.
 
     Args:
         joints: (J,) of ``JOINT``.
-        memory: (ROWS, N, J) as ``bound`` left it.
-        chosen: (N, J) next references, within LOWER and UPPER [rad].
+        memory: (ROWS, N, J)
+        target: (N, J) [rad]; read for active robots only, the others brake.
         position: (N, J) measured; the reference where unknown [rad].
         velocity: (N, J) measured; 0 where unknown [rad/s].
+        active: (N,) robots that follow their target.
         following: (N,) robots that follow their reference; the target of the others is the measured pose.
         usable: (N,) robots whose state is known.
         elapsed: Time that this cycle counts as, 0 or more [s].
         period: Control period [s].
         output: (N, J) receives the targets [rad], NaN where there is none.
-        active: (CHECKS, N, J) of False; receives which check acted where.
+        flags: (CHECKS, N, J) of False; receives which check acted where.
         conflicts: (N,) receives whether a limit had to yield.
     """
     for n in range(len(following)):
         conflicts[n] = False
         for j in range(len(joints)):
-            joint, q, v, new = joints[j], position[n, j], velocity[n, j], chosen[n, j]
+            joint, at, q, v = joints[j], memory[REFERENCE, n, j], position[n, j], velocity[n, j]
             if elapsed > 0:
-                unlimited = new == memory[WISH, n, j] == memory[WANTED, n, j]
-                if following[n] and not unlimited:
-                    conflicts[n] |= _explain(joint, memory, n, j, new, elapsed, period, q, v, active)
-                motion = (new - memory[REFERENCE, n, j]) * (period / elapsed)
-                if elapsed == period:
-                    motion = new - memory[REFERENCE, n, j]
-                memory[ACCELERATION, n, j] = (motion - memory[MOTION, n, j]) / (period * elapsed)
+                before = memory[MOTION, n, j]
+                motion = before if elapsed == period else before * (elapsed / period)
+                step, fastest = joint.acceleration * elapsed * elapsed, joint.velocity * elapsed
+                high, low = joint.upper + joint.overshoot, joint.lower - joint.overshoot
+                upper, _, _ = _highest_reference(high, at, motion, step, fastest)
+                mirrored, _, _ = _highest_reference(-low, -at, -motion, step, fastest)
+                lower = -mirrored
+                wish = target[n, j] if active[n] else _braked(at, motion, step)
+                gentle, conflict = wish, False
+                least, most = _torque_interval(joint, q, v)
+                if joint.jerk < np.inf:
+                    calm, hasty = _jerk_interval(joint, at, before, memory[ACCELERATION, n, j], elapsed, period)
+                    gentle = min(max(gentle, calm), hasty)
+                if joint.torque_rate < np.inf:
+                    weak, strong = _torque_rate_interval(joint, q, v, memory[TORQUE, n, j], elapsed)
+                    gentle = min(max(gentle, weak), strong)
+                wanted = min(max(gentle, least), most)
+                # the bounds may cross by a rounding error; the position limit has the last word
+                new = max(min(max(wanted, lower), upper), min(low, at))
+                if following[n] and not new == wish == wanted:
+                    _explain(joint, at, motion, lower, upper, step, fastest, wish, gentle, wanted, new, flags, n, j)
+                    conflict = new < least or new > most
+                    if joint.jerk < np.inf:
+                        conflict |= new < calm - _ROUNDING or new > hasty + _ROUNDING
+                    if joint.torque_rate < np.inf:
+                        conflict |= new < weak - _ROUNDING or new > strong + _ROUNDING
+                    flags[CONFLICT, n, j] = conflict
+                    conflicts[n] |= conflict
+                motion = new - at if elapsed == period else (new - at) * (period / elapsed)
+                memory[ACCELERATION, n, j] = (motion - before) / (period * elapsed)
                 memory[REFERENCE, n, j], memory[MOTION, n, j] = new, motion
                 memory[TORQUE, n, j] = joint.stiffness * (new - q) - joint.damping * v
-            output[n, j] = new if following[n] else q if usable[n] else np.nan
+                at = new
+            output[n, j] = at if following[n] else q if usable[n] else np.nan

@@ -1,14 +1,9 @@
 """Keeps the measured robot from its stops and from itself: targets bound where the joints will go, not only where they should be.
 
 The references can always brake before their limits. The joints follow late, and gravity and each other's motion draw them
-elsewhere. So each cycle asks what the targets will make of the joints, by the robot's own inertia (``prediction``), and of
-the distances between its links (``approach``). Where links would come together too fast, the nearest targets are taken
-that avoid it:
-
-    minimise |x - target|²   subject to   least <= x <= most   and   the bounds of ``approach``,
-
-a small quadratic program. Then each joint that would be too fast for its stop gives way, by as much as that takes, and as the
-effort allows; the stops have the last word.
+elsewhere. So each cycle asks what the targets will make of the joints, by the robot's own inertia (``prediction``). Each
+joint that would be too fast for its stop gives way, by as much as that takes, and as the effort allows; then the distances
+between links are seen to (``separation``), as far as the stops allow.
 
 This is a prediction and no guarantee: contact, a payload and wrong inertias are not in it. A floating base is taken as held.
 """
@@ -17,59 +12,41 @@ from __future__ import annotations
 
 import math
 
-import daqp
 import numpy as np
 
 from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.robots import RobotModel
-from rl_robot_control.shield.approach import approach
-from rl_robot_control.shield.clearance import Clearance, make_clearance
+from rl_robot_control.shield.clearance import make_clearance
 from rl_robot_control.shield.limits import GRAVITY, ShieldLimits
 from rl_robot_control.shield.link_tree import LinkTree
 from rl_robot_control.shield.mechanics import bias, mass_matrix
 from rl_robot_control.shield.prediction import JOINT, keep_joints
+from rl_robot_control.shield.separation import Separation
 from rl_robot_control.types import BoolArray, FloatArray
 
 LEAST_BRAKING = 0.05  # of the effort, on which braking counts even where gravity needs all of it [-]
 _POSES = 200  # random ones, for the lightest and heaviest
-_STOP_POSES = 20  # for gravity at a stop
-_SOLVED = (1, 2)  # daqp: all rows are met; all but soft ones are
-_HARD, _SOFT = 0, 8  # daqp's kinds of rows
-_UNBOUNDED = -1e30
+_PULL_POSES = 20  # of these, for gravity
 
 
 class MeasuredGuard:
-    """Changes targets of N robots where the measured joints or links would come too near to something.
+    """Changes targets where the measured joints or links would come too near to something.
 
     Args:
-        limits: Of J joints, with their stops.
+        constants: (J,) of ``prediction.JOINT``.
         tree: The robot's links, with J joints.
-        armature: (J,) inertia of the drives' rotors [kg·m²].
         period: Control period [s].
-        num_robots: N.
-        clearance: Distances to keep; None: none.
-        movable: (J,) joints whose target may be changed for a distance's sake; None: all.
-
-    Attributes:
-        acted: For each robot, the names of the distances that shaped its latest targets.
+        separation: Distances to keep; None: none.
     """
 
-    def __init__(self, limits: ShieldLimits, tree: LinkTree, armature: FloatArray, period: float, num_robots: int = 1,
-                 clearance: Clearance | None = None, movable: BoolArray | None = None) -> None:
-        self._period, self.clearance = period, clearance
-        self.constants = joint_constants(limits, tree, armature)
-        self._robot = self.constants, tree.links, tree.parents, tree.joints, tree.slides, period
-        self.acted: list[tuple[str, ...]] = [()] * num_robots
-        if clearance is not None:
-            joints, count = limits.num_joints, len(clearance.names)
-            self._movable = np.ones(joints, dtype=bool) if movable is None else movable
-            self._moving = np.flatnonzero(self._movable)
-            self._cost = np.eye(len(self._moving))
-            self._known, self._bound = np.zeros((num_robots, joints)), np.full((num_robots, count), -np.inf)
-            rows = count + 2 * joints
-            self._rows, self._which = np.zeros((rows, joints)), np.zeros(rows, dtype=np.int64)
-            self._rates, self._limits = np.zeros(rows), np.zeros(rows)
-            self._low, self._high = np.zeros(joints), np.zeros(joints)
+    def __init__(self, constants: np.ndarray, tree: LinkTree, period: float, separation: Separation | None = None) -> None:
+        self._robot = constants, tree.links, tree.parents, tree.joints, tree.slides, period
+        self._separation = separation
+
+    @property
+    def acted(self) -> dict[int, tuple[str, ...]]:
+        """Robot → names of the distances that shaped its latest targets; robots without any are left out."""
+        return {} if self._separation is None else self._separation.acted
 
     def keep(self, target: FloatArray, position: FloatArray, velocity: FloatArray, turn: FloatArray, down: FloatArray,
              usable: BoolArray) -> tuple[BoolArray, dict[str, BoolArray]]:
@@ -86,41 +63,15 @@ class MeasuredGuard:
         Returns:
             Which targets the stops changed (N, J), and for each check which targets distances changed (N, J).
         """
-        at_stop, near = np.zeros(target.shape, dtype=bool), {}
+        at_stop = np.zeros(target.shape, dtype=bool)
         keep_joints(*self._robot, position, velocity, turn, down, usable, target, at_stop)
-        if self.clearance is not None:
-            near = {check: np.zeros(target.shape, dtype=bool) for check in self.clearance.checks}
-            for i in np.flatnonzero(usable):
-                self._keep_apart(i, target[i], position[i], velocity[i], turn[i], down[i], near)
+        near = {} if self._separation is None else self._separation.keep(self._robot, target, position, velocity, turn, down,
+                                                                         usable)
         return at_stop, near
 
-    def _keep_apart(self, i: int, target: FloatArray, position: FloatArray, velocity: FloatArray, turn: FloatArray,
-                    down: FloatArray, near: dict[str, BoolArray]) -> None:
-        pairs, self.acted[i] = self.clearance, ()
-        count = approach(*self._robot, position, velocity, turn, down, target, self._movable, pairs.shapes, pairs.links,
-                         pairs.pair_of, pairs.first, pairs.second, pairs.minimum, pairs.approach, pairs.reach, self._known[i],
-                         self._bound[i], self._rows, self._rates, self._limits, self._low, self._high, self._which)
-        if count:
-            change, active = self._solve(target, position, count)
-            target[self._moving] += change
-            self.acted[i] = tuple(pairs.names[p] for p in active)
-            for check in {pairs.checks[p] for p in active}:
-                near[check][i, self._moving] = change != 0
 
-    def _solve(self, target: FloatArray, position: FloatArray, count: int) -> tuple[FloatArray, np.ndarray]:
-        """The least change (F,) of the joints that may move, and the distances that shaped it; damping if there is none."""
-        moving, size, which = self._moving, len(self._moving), self._which[:count]
-        upper = np.concatenate([self._high[moving], self._limits[:count] - self._rates[:count]])
-        lower = np.concatenate([self._low[moving], np.full(count, _UNBOUNDED)])
-        kinds = np.full(size + count, _HARD, dtype=np.int32)
-        kinds[size:][which >= 0] = _SOFT
-        change, _, flag, info = daqp.solve(self._cost, np.zeros(size), self._rows[:count, moving], upper, lower, kinds)
-        if flag in _SOLVED:
-            return change, which[(np.abs(info['lam'][size:]) > 0) & (which >= 0)]
-        return position[moving] - target[moving], which[which >= 0]
-
-
-def make_guard(robot: RobotModel, limits: ShieldLimits, period: float, num_robots: int = 1) -> MeasuredGuard | None:
+def make_guard(robot: RobotModel, limits: ShieldLimits, period: float, num_robots: int = 1,
+               distances: bool = True) -> MeasuredGuard | None:
     """The guard of a robot; None for one whose URDF gives its links no mass, which makes a prediction impossible.
 
     Args:
@@ -128,6 +79,7 @@ def make_guard(robot: RobotModel, limits: ShieldLimits, period: float, num_robot
         limits: Its limits.
         period: Control period [s].
         num_robots: N.
+        distances: Whether to keep what its YAML says of self-collision and workspace.
 
     Raises:
         ConfigurationError: The settings of self-collision and workspace contradict the robot.
@@ -138,9 +90,11 @@ def make_guard(robot: RobotModel, limits: ShieldLimits, period: float, num_robot
                                      'need the inertia of the links.')
         return None
     tree, rules = LinkTree(robot), (robot.settings.self_collision, robot.settings.workspace)
-    patterns = [pattern for rule in rules if rule is not None for pattern in rule.joints]
-    movable = np.isin(np.arange(robot.num_joints), robot.joint_indices(patterns)) if patterns else None
-    return MeasuredGuard(limits, tree, robot.armature, period, num_robots, make_clearance(robot, tree), movable)
+    constants, separation = joint_constants(limits, tree, robot.armature), None
+    if distances and (clearance := make_clearance(robot, tree)) is not None:
+        patterns = [pattern for rule in rules if rule is not None for pattern in rule.joints]
+        separation = Separation(clearance, robot.joint_indices(patterns), robot.num_joints, num_robots)
+    return MeasuredGuard(constants, tree, period, separation)
 
 
 def joint_constants(limits: ShieldLimits, tree: LinkTree, armature: FloatArray) -> np.ndarray:
@@ -157,21 +111,24 @@ def joint_constants(limits: ShieldLimits, tree: LinkTree, armature: FloatArray) 
     masses = [_inertia(tree, pose, armature)[0] for pose in poses]
     joints['lightest'] = np.min([1.0 / np.diag(np.linalg.inv(mass)) for mass in masses], axis=0)
     heaviest = np.max([np.diag(mass) for mass in masses], axis=0)
-    for name, sign, stop, room in (('below', -1.0, ends[0], joints['most'] - joints['lower']),
-                                   ('above', 1.0, ends[1], joints['upper'] - joints['least'])):
-        pull = np.max([_pull(tree, pose, stop, sign, armature) for pose in poses[:_STOP_POSES]], axis=0)
-        left = np.minimum(limits.effort, limits.stiffness * room) - pull
+    spring = limits.stiffness * np.stack([joints['most'] - joints['lower'], joints['upper'] - joints['least']])
+    middle = np.where(np.isfinite(joints['lower'] + joints['upper']), (joints['lower'] + joints['upper']) / 2, 0.0)
+    for name, sign, place, reach in (('below', -1.0, joints['lower'], spring[0]), ('above', 1.0, joints['upper'], spring[1]),
+                                     ('before_below', -1.0, middle, np.inf), ('before_above', 1.0, middle, np.inf)):
+        place = np.where(np.isfinite(place), place, 0.0)
+        pull = np.max([_pull(tree, pose, place, sign, armature) for pose in poses[:_PULL_POSES]], axis=0)
+        left = np.minimum(limits.effort, reach) - pull
         joints[name] = limits.braking_share * np.maximum(left, LEAST_BRAKING * limits.effort) / heaviest
     return joints
 
 
-def _pull(tree: LinkTree, pose: FloatArray, stop: FloatArray, sign: float, armature: FloatArray) -> FloatArray:
-    """Torque (J,) with which gravity pulls each joint beyond its stop while the others are in some pose [N·m]."""
+def _pull(tree: LinkTree, pose: FloatArray, place: FloatArray, sign: float, armature: FloatArray) -> FloatArray:
+    """Torque (J,) with which gravity pulls each joint on at a place, while the others are in some pose [N·m]."""
     pull = np.zeros(len(pose))
     for j in range(len(pose)):
-        at_stop = pose.copy()
-        at_stop[j] = stop[j]
-        pull[j] = max(-sign * _inertia(tree, at_stop, armature)[1][j], 0.0)
+        there = pose.copy()
+        there[j] = place[j]
+        pull[j] = max(-sign * _inertia(tree, there, armature)[1][j], 0.0)
     return pull
 
 

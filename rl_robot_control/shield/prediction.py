@@ -27,7 +27,8 @@ JOINT = np.dtype([(name, np.float64) for name in (
     'least', 'most',  # lowest and highest target
     'effort', 'stiffness', 'damping', 'armature', 'fastest',
     'lightest',  # inertia in many poses
-    'below', 'above',  # deceleration on which braking before the lower and the upper stop counts
+    'below', 'above',  # deceleration at the lower and the upper stop on which braking counts
+    'before_below', 'before_above',  # halfway between them, likewise
 )])
 RECOVERY = 0.5  # fastest return of a joint that is beyond its stop [rad/s]
 NEAR = 0.1  # room from which on a glance is not enough [rad]
@@ -47,8 +48,15 @@ def allowed(room, braking, period):
 
 @compiled()
 def fastest(joint, period, position, velocity, side):
-    """The speed toward a stop [rad/s] that a joint may have after this period."""
-    wall, braking = (joint.upper, joint.above) if side > 0 else (-joint.lower, joint.below)
+    """The speed toward a stop [rad/s] that a joint may have after this period.
+
+    What gravity leaves for braking is taken to change evenly from the middle to the stop, and counts as its mean on the way.
+    """
+    wall, other = (joint.upper, joint.lower) if side > 0 else (-joint.lower, -joint.upper)
+    at_stop, halfway = (joint.above, joint.before_above) if side > 0 else (joint.below, joint.before_below)
+    half = 0.5 * (wall - other)
+    share = min(max((wall - side * position) / half, 0.0), 1.0) if half < math.inf else 1.0
+    braking = at_stop + 0.5 * share * (halfway - at_stop)
     room = wall - side * position - period * max(side * velocity, 0.0)
     return min(max(allowed(room, braking, period), -RECOVERY), joint.fastest)
 

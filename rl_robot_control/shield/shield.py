@@ -176,7 +176,7 @@ class Shield:
         n = self.num_robots
         return ShieldOutput(command=JointCommand(stamp=command.stamp, position=position), valid=np.ones(n, dtype=bool),
                             mode=self.mode.copy(), correction=correction, active=active, corrected=corrected,
-                            reason=np.zeros(n, dtype=np.int64))
+                            reason=np.zeros(n, dtype=np.int64), constraints=self._constraints())
 
     def _decide(self, state: RobotState | None, command: JointCommand | None, now: float, state_age: float,
                 command_age: float, elapsed: float, late: bool) -> ShieldOutput:
@@ -211,7 +211,8 @@ class Shield:
         if command is not None and self._command_fits(command):
             stamp = np.where(requested, command.stamp, stamp)
         return ShieldOutput(command=JointCommand(stamp=stamp, position=position), valid=valid, mode=self.mode.copy(),
-                            correction=correction, active=active, corrected=corrected, reason=reason)
+                            correction=correction, active=active, corrected=corrected, reason=reason,
+                            constraints=self._constraints())
 
     def _correction(self, position: FloatArray, command: JointCommand | None, requested: BoolArray) -> FloatArray:
         wish = self._log.target if command is None or not self._command_fits(command) else command.position
@@ -235,8 +236,7 @@ class Shield:
         """
         flags = np.zeros((len(CHECKS), self.num_robots, self.num_joints), dtype=bool)
         named = dict(zip(CHECKS, flags))
-        chosen = self._joints.bound(self._log.target, position, velocity, active, elapsed)
-        output, conflicts = self._joints.settle(chosen, position, velocity, following, usable, flags)
+        output, conflicts = self._joints.limit(self._log.target, position, velocity, active, following, usable, elapsed, flags)
         self.counters['conflicts'] += conflicts
         if self._guard is not None and state is not None:
             named['measured'][:], near = self._guard.keep(output, position, velocity, *_attitude(state, usable), usable)
@@ -244,6 +244,9 @@ class Shield:
                 named[check][:] = joints
             self.counters['held'] += named['measured'].any(axis=1)
         return output, named
+
+    def _constraints(self) -> dict[int, tuple[str, ...]]:
+        return {} if self._guard is None else self._guard.acted
 
     def _judge_state(self, state: RobotState | None, squares: FloatArray | None,
                      state_age: float) -> tuple[BoolArray, np.ndarray]:
@@ -375,7 +378,7 @@ def _attitude(state: RobotState, usable: BoolArray) -> tuple[FloatArray, FloatAr
 
 
 def make_shield(robot: RobotModel, control_period: float, num_robots: int = 1, max_period: float | None = None,
-                limits: ShieldLimits | None = None) -> Shield:
+                limits: ShieldLimits | None = None, distances: bool = True) -> Shield:
     """The shield that a robot's URDF and YAML ask for.
 
     Args:
@@ -384,9 +387,10 @@ def make_shield(robot: RobotModel, control_period: float, num_robots: int = 1, m
         num_robots: N.
         max_period: See ``Shield``.
         limits: Other limits than the robot's.
+        distances: Whether to keep what its YAML says of self-collision and workspace.
 
     Raises:
         ConfigurationError: The settings make no sense.
     """
     limits = limits or ShieldLimits.from_robot(robot)
-    return Shield(limits, control_period, num_robots, max_period, make_guard(robot, limits, control_period, num_robots))
+    return Shield(limits, control_period, num_robots, max_period, make_guard(robot, limits, control_period, num_robots, distances))

@@ -13,7 +13,7 @@ from rl_robot_control.backends.mujoco import MujocoBackend
 from rl_robot_control.envs.shielded import ShieldedBackend
 from rl_robot_control.errors import BackendError, BackendTimeoutError
 from rl_robot_control.ros.backend import RosBackend
-from rl_robot_control.shield import Shield, ShieldLimits, ShieldMode
+from rl_robot_control.shield import ShieldMode, make_shield
 from rl_robot_control.types import JointCommand
 
 FIRST = np.array([0])
@@ -52,7 +52,7 @@ def flat(state):
 
 
 def in_memory(robot):
-    return ShieldedBackend(MujocoBackend(robot, threads=1), Shield(ShieldLimits.from_robot(robot), 0.02))
+    return ShieldedBackend(MujocoBackend(robot, threads=1), make_shield(robot, 0.02))
 
 
 def test_the_same_commands_give_the_same_500_states_bit_for_bit(group, g1):

@@ -4,8 +4,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rl_robot_control.shield import Shield, ShieldMode
+from rl_robot_control.shield.freshness import Timing
 from rl_robot_control.shield.joints import JointBounds
 from rl_robot_control.shield.output import CHECKS
+from rl_robot_control.types import JointCommand, RobotState
 
 from .rig import Rig, make_limits
 
@@ -19,7 +22,7 @@ def random_limits(rng: np.random.Generator, joints: int):
     unlimited = rng.random(joints) < 0.25
     lower[unlimited], upper[unlimited] = -np.inf, np.inf
     return make_limits(joints, position_lower=lower, position_upper=upper, velocity=10 ** rng.uniform(-1, 1.5, joints),
-                       acceleration=10 ** rng.uniform(0, 3.5, joints))
+                       acceleration=10 ** rng.uniform(0, 3.5, joints), tilt=None)
 
 
 def random_start(rng: np.random.Generator, limits, robots: int):
@@ -34,35 +37,74 @@ def random_target(rng: np.random.Generator, limits, at):
     return np.where(rng.random(at.shape) < 0.1, rng.choice(HOSTILE, at.shape), target)
 
 
-@settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), period=st.sampled_from([0.001, 0.004, 0.02, 0.1]), jitter=st.booleans())
-def test_no_target_breaks_a_bound_and_braking_is_always_possible(seed, period, jitter):
-    rng = np.random.default_rng(seed)
+def hunting_target(limits, at, speed):
+    """Toward the nearer limit, as far as it goes."""
+    finite = np.isfinite(limits.position_upper)
+    middle = (np.where(finite, limits.position_upper, 0.0) + np.where(finite, limits.position_lower, 0.0)) / 2
+    return at + np.where(speed == 0, np.sign(at - middle), np.sign(speed)) * 1e6
+
+
+def assert_kept(limits, at, new, speed, elapsed):
+    """Position, velocity and acceleration of the reference, over the time that the cycle counts as."""
+    slack = 1e-12 / elapsed  # rounding of a position of about 1 rad
+    assert (new >= limits.position_lower).all() and (new <= limits.position_upper).all()
+    new_speed = (new - at) / elapsed
+    assert (np.abs(new_speed) <= limits.velocity * (1 + 1e-9) + slack).all()
+    assert (np.abs(new_speed - speed) <= limits.acceleration * elapsed * (1 + 1e-9) + 4 * slack).all()
+    return new_speed
+
+
+@settings(max_examples=45, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), period=st.sampled_from([0.001, 0.004, 0.02, 0.1]),
+       jitter=st.booleans(), hunting=st.booleans())
+def test_no_target_breaks_a_bound_and_braking_is_always_possible(seed, period, jitter, hunting):
+    """45 · 64 · 1024 · 4 = 11.8 million joint steps."""
+    rng, robots = np.random.default_rng(seed), 1024
     limits = random_limits(rng, 4)
-    joints = JointBounds(limits, period, 128)
-    at, speed, active = random_start(rng, limits, 128), np.zeros((128, 4)), np.ones(128, dtype=bool)
+    joints = JointBounds(limits, period, robots)
+    at, speed = random_start(rng, limits, robots), np.zeros((robots, 4))
+    everyone, nothing = np.ones(robots, dtype=bool), np.zeros((len(CHECKS), robots, 4), dtype=bool)
     joints.restart(at, slice(None))
-    for step in range(60):  # 40 · 60 · 128 · 4 = 1.2 million joint steps
+    for step in range(64):
         elapsed = period * rng.uniform(0.01, 1.0) if jitter else period
-        active[:] = step % 10 < 8  # else: brake
+        active = everyone if step % 10 < 8 else ~everyone  # else: brake
+        target = hunting_target(limits, at, speed) if hunting else random_target(rng, limits, at)
         # the robot tracks exactly, and the effort of the test's limits is never in the way
-        bounded = joints.bound(random_target(rng, limits, at), at, np.zeros_like(at), active, elapsed)
-        chosen, lower, upper, brake = (getattr(bounded, name).copy() for name in ('chosen', 'lower', 'upper', 'brake'))
-        slack = 1e-12 / elapsed  # rounding of a position of about 1 rad
-        assert (lower <= upper + 1e-12).all()
-        assert (brake >= lower - 1e-12).all() and (brake <= upper + 1e-12).all()
-        assert (chosen >= limits.position_lower).all() and (chosen <= limits.position_upper).all()
-        new_speed = (chosen - at) / elapsed
-        assert (np.abs(new_speed) <= limits.velocity * (1 + 1e-9) + slack).all()
-        change = np.abs(new_speed - speed)
-        assert (change <= limits.acceleration * elapsed * (1 + 1e-9) + 4 * slack).all()
-        settle(joints, chosen, at)
-        at, speed = chosen, new_speed
+        new, conflicts = joints.limit(target, at, np.zeros_like(at), active, everyone, everyone, elapsed, nothing.copy())
+        speed, at = assert_kept(limits, at, new, speed, elapsed), new.copy()
+        assert not conflicts.any()
+    for _ in range(3):  # full braking is always admissible: what is asked for is what comes out
+        braked = np.sign(speed) * np.maximum(np.abs(speed) - limits.acceleration * period, 0.0)
+        new, _ = joints.limit(at, at, np.zeros_like(at), ~everyone, everyone, everyone, period, nothing.copy())
+        np.testing.assert_allclose(new, at + period * braked, atol=1e-9 * period * np.abs(speed).max() + 1e-12)
+        speed, at = (new - at) / period, new.copy()
 
 
-def settle(joints: JointBounds, chosen, at):
-    everyone = np.ones(len(at), dtype=bool)
-    joints.settle(chosen, at, np.zeros_like(at), everyone, everyone, True, np.zeros((len(CHECKS), *at.shape), dtype=bool))
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_whole_shield_keeps_the_bounds_while_cycles_jitter_up_to_three_periods(seed):
+    rng, robots, period = np.random.default_rng(seed), 64, 0.02
+    limits = random_limits(rng, 4)
+    shield, timing = Shield(limits, period, robots, max_period=3.1 * period), Timing(period, 3.1 * period)
+    state = RobotState.unknown(robots, 4, 0)
+    at, speed, now = random_start(rng, limits, robots), np.zeros((robots, 4)), 10.0
+
+    def measured():
+        return state.__class__(**{**vars(state), 'time': np.full(robots, now), 'joint_position': at,
+                                  'joint_velocity': np.zeros_like(at)})
+
+    shield.reset(measured())
+    for _ in range(60):
+        now += period * rng.choice([0.05, 0.5, 1.0, 1.0, 2.0, 3.0])
+        elapsed, _, _ = timing.advance(now)
+        target = hunting_target(limits, at, speed) if rng.random() < 0.5 else random_target(rng, limits, at)
+        output = shield.step(measured(), JointCommand(stamp=np.full(robots, now), position=target), now=now)
+        assert (output.mode == ShieldMode.ACTIVE).all() and output.valid.all()
+        new = output.command.position
+        if elapsed == 0.0:
+            np.testing.assert_array_equal(new, at)
+            continue
+        speed, at = assert_kept(limits, at, new, speed, elapsed), new.copy()
 
 
 @settings(max_examples=15, deadline=None)
@@ -87,16 +129,17 @@ def test_late_and_early_cycles_never_outrun_the_clock(seed):
 def test_approaches_the_limit_at_the_speed_of_the_formula():
     # T = 0.1 s, A = 2 rad/s², 0.1 rad left: V = -0.2 + sqrt(0.04 + 2·2·0.1) = 0.46332 rad/s, 0.046332 rad per cycle
     limits = make_limits(1, acceleration=[2.0], velocity=[10.0], position_upper=[1.0])
-    joints = JointBounds(limits, 0.1, 1)
+    joints, everyone = JointBounds(limits, 0.1, 1), np.ones(1, dtype=bool)
     joints.restart(np.array([[0.85]]), slice(None))
-    at, everyone = np.array([[0.85]]), np.ones(1, dtype=bool)
+
+    def step(target):
+        flags = np.zeros((len(CHECKS), 1, 1), dtype=bool)
+        at = joints.reference.copy()
+        return joints.limit(np.array([[target]]), at, np.zeros((1, 1)), everyone, everyone, everyone, 0.1, flags)[0][0, 0]
+
     for target in (0.87, 0.9):  # 0.02 and 0.03 rad per cycle: already 0.3 rad/s fast, 0.1 rad before the limit
-        chosen = joints.bound(np.array([[target]]), at, np.zeros((1, 1)), everyone, 0.1).chosen.copy()
-        assert abs(chosen[0, 0] - target) < 1e-12
-        settle(joints, chosen, at)
-        at = chosen
-    upper = joints.bound(np.array([[5.0]]), at, np.zeros((1, 1)), everyone, 0.1).upper
-    assert abs(upper[0, 0] - 0.9463324958) < 1e-9
+        assert abs(step(target) - target) < 1e-12
+    assert abs(step(5.0) - 0.9463324958) < 1e-9
 
 
 def test_a_joint_found_outside_its_limits_may_only_move_inward():
