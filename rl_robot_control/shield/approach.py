@@ -22,7 +22,7 @@ from rl_robot_control.shield.prediction import TOLERANCE, Flags, Joints, allowed
 
 SHARE = 0.5  # of the effort that gravity leaves, on which braking counts [-]
 LEAST = 0.05  # of the effort, on which braking counts in any case [-]
-RETREAT = 0.2  # fastest way back of links that are too near [m/s]
+RETREAT = 0.1  # time in which links that are too near go apart again [s]
 BRAKING = 2.0  # deceleration that a glance assumes [m/s²]
 COUPLED = 8.0  # speed below its limit from which on a joint might be made too fast [rad/s]
 SIGHT = 0.02  # room from which on a glance is not enough [m]
@@ -133,8 +133,8 @@ def approach(joints, links, parents, joint_of, slides, period, position, velocit
                 braking += abs(row[j]) * max(effort - abs(torque[j]), LEAST * effort)
             row[j] *= -period * joints[j].stiffness
         room = bound[p] - minimum[p]
-        rate = max(allowed(room + period * min(now, 0.0), SHARE * braking, period), -RETREAT)
-        limits[found] = min(rate, share[p] * room / period) if room > 0.0 else rate
+        rate = allowed(max(room + period * min(now, 0.0), 0.0), SHARE * braking, period)
+        limits[found] = min(rate, share[p] * room / period) if room > 0.0 else room / RETREAT
         rates[found], which[found] = -then, p
         wrong |= rates[found] > limits[found] + TOLERANCE
         found += 1

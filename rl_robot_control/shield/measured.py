@@ -49,7 +49,7 @@ class MeasuredGuard:
         return {} if self._separation is None else self._separation.acted
 
     def keep(self, target: FloatArray, position: FloatArray, velocity: FloatArray, turn: FloatArray, down: FloatArray,
-             usable: BoolArray) -> tuple[BoolArray, dict[str, BoolArray]]:
+             usable: BoolArray, following: BoolArray) -> tuple[BoolArray, dict[str, BoolArray]]:
         """Change targets in place where needed.
 
         Args:
@@ -59,6 +59,7 @@ class MeasuredGuard:
             turn: (N, 3) angular velocity of the base, in its frame [rad/s].
             down: (N, 3) direction of gravity there.
             usable: (N,) robots whose state is known; the others' targets are left alone.
+            following: (N,) robots that follow commands; one that is damped must not begin to move for a distance's sake.
 
         Returns:
             Which targets the stops changed (N, J), and for each check which targets distances changed (N, J).
@@ -66,7 +67,7 @@ class MeasuredGuard:
         at_stop = np.zeros(target.shape, dtype=bool)
         keep_joints(*self._robot, position, velocity, turn, down, usable, target, at_stop)
         near = {} if self._separation is None else self._separation.keep(self._robot, target, position, velocity, turn, down,
-                                                                         usable)
+                                                                         usable & following)
         return at_stop, near
 
 

@@ -239,7 +239,7 @@ class Shield:
         output, conflicts = self._joints.limit(self._log.target, position, velocity, active, following, usable, elapsed, flags)
         self.counters['conflicts'] += conflicts
         if self._guard is not None and state is not None:
-            named['measured'][:], near = self._guard.keep(output, position, velocity, *_attitude(state, usable), usable)
+            named['measured'][:], near = self._guard.keep(output, position, velocity, *_attitude(state, usable), usable, following)
             for check, joints in near.items():
                 named[check][:] = joints
             self.counters['held'] += named['measured'].any(axis=1)

@@ -16,6 +16,7 @@ from rl_robot_control.types import JointCommand
 from .robots import build, joint, link, pendulum, scissors
 
 PERIOD = 0.02  # [s]
+YES = np.ones(1, dtype=bool)
 
 
 def drive(robot, policy, seconds, shielded):
@@ -74,7 +75,7 @@ def test_what_pushes_a_joint_that_cannot_stop_pushes_less(tmp_path, arm, relieve
                   joint('shoulder', 'trunk', 'arm', place='0 0 0.4'), stiffness=40.0)
     guard = make_guard(robot, ShieldLimits.from_robot(robot), PERIOD)
     target, position, velocity = np.array([[0.3, arm]]), np.array([[0.3, 0.0]]), np.array([[2.0, 0.0]])
-    guard.keep(target, position, velocity, np.zeros((1, 3)), np.array([[0.0, 0.0, -1.0]]), np.ones(1, dtype=bool))
+    guard.keep(target, position, velocity, np.zeros((1, 3)), np.array([[0.0, 0.0, -1.0]]), YES, YES)
     # the trunk brakes with all it has, 0.9·10 N·m: 40·(x - 0.3) - 2·2 = -9
     assert abs(target[0, 0] - (0.3 - 5 / 40)) < 1e-9
     assert target[0, 1] == (0.0 if relieved else arm)
@@ -154,22 +155,22 @@ def test_a_robot_that_is_not_known_is_left_alone(tmp_path):
     guard = make_guard(robot, ShieldLimits.from_robot(robot), PERIOD, 2)
     target = np.array([[5.0], [5.0]])
     changed, _ = guard.keep(target, np.array([[1.9], [1.9]]), np.array([[4.0], [4.0]]), np.zeros((2, 3)),
-                            np.tile([0.0, 0.0, -1.0], (2, 1)), np.array([False, True]))
+                            np.tile([0.0, 0.0, -1.0], (2, 1)), np.array([False, True]), np.ones(2, dtype=bool))
     assert changed.tolist() == [[False], [True]] and target[0, 0] == 5.0 and target[1, 0] < 1.9
 
 
 def test_a_batch_equals_single_robots(tmp_path):
     robot, random = scissors(tmp_path, more='self_collision: {}'), np.random.default_rng(2)
-    limits = ShieldLimits.from_robot(robot)
+    limits, everyone = ShieldLimits.from_robot(robot), np.ones(8, dtype=bool)
     batch, singles = make_guard(robot, limits, PERIOD, 8), [make_guard(robot, limits, PERIOD) for _ in range(8)]
     for _ in range(40):
         position, velocity = random.uniform(-1.95, 1.95, (8, 2)), random.normal(0, 3, (8, 2))
         target, turn, down = random.uniform(-3, 3, (8, 2)), np.zeros((8, 3)), np.tile([0.0, 0.0, -1.0], (8, 1))
         whole = target.copy()
-        batch.keep(whole, position, velocity, turn, down, np.ones(8, dtype=bool))
+        batch.keep(whole, position, velocity, turn, down, everyone, everyone)
         for i, single in enumerate(singles):
             part, row = target[i:i + 1].copy(), slice(i, i + 1)
-            single.keep(part, position[row], velocity[row], turn[row], down[row], np.ones(1, dtype=bool))
+            single.keep(part, position[row], velocity[row], turn[row], down[row], YES, YES)
             np.testing.assert_array_equal(part[0], whole[i])
 
 
