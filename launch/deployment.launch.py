@@ -11,10 +11,10 @@ until it is released; a real one hangs from yours.
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, SetEnvironmentVariable
 from launch.conditions import IfCondition, UnlessCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
@@ -64,7 +64,13 @@ def generate_launch_description() -> LaunchDescription:
                     {'policy': ParameterValue(LaunchConfiguration('policy'), value_type=str), 'robot': robot,
                      'driver': ParameterValue(LaunchConfiguration('driver'), value_type=str),
                      'autostart': ParameterValue(LaunchConfiguration('autostart'), value_type=bool)}])
-    return LaunchDescription([*arguments, simulated, shield, supervisor, inference])
+    return LaunchDescription([*arguments, _without_shared_memory(), simulated, shield, supervisor, inference])
+
+
+def _without_shared_memory() -> SetEnvironmentVariable:
+    """With it, a participant that joins can make Fast DDS deaf for a third of a second (docs/safety.md)."""
+    name = 'FASTDDS_BUILTIN_TRANSPORTS'
+    return SetEnvironmentVariable(name, EnvironmentVariable(name, default_value='UDPv4'))
 
 
 def _node_file(name: str) -> PathJoinSubstitution:

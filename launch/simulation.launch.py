@@ -6,8 +6,8 @@ The robot answers on ``joint_states``, ``imu`` and ``odom``; position targets go
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
@@ -40,7 +40,13 @@ def generate_launch_description() -> LaunchDescription:
              namespace=LaunchConfiguration('namespace'),
              parameters=[LaunchConfiguration('shield_parameters'), {'robot': robot, 'mode': mode}]),
     ]
-    return LaunchDescription([*arguments, *nodes])
+    return LaunchDescription([*arguments, _without_shared_memory(), *nodes])
+
+
+def _without_shared_memory() -> SetEnvironmentVariable:
+    """With it, a participant that joins can make Fast DDS deaf for a third of a second (docs/safety.md)."""
+    name = 'FASTDDS_BUILTIN_TRANSPORTS'
+    return SetEnvironmentVariable(name, EnvironmentVariable(name, default_value='UDPv4'))
 
 
 def _node_file(name: str) -> PathJoinSubstitution:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import rclpy
@@ -12,6 +11,7 @@ from std_msgs.msg import Int64
 
 from rl_robot_control.errors import BackendTimeoutError
 from rl_robot_control.ros.interface import LOOP_QOS
+from rl_robot_control.ros.middleware import keep_to_this_machine
 from rl_robot_control.ros.processes import Domain
 
 ADVICE = ('Is a firewall in the way of UDP on the loop-back interface, or are RMW_IMPLEMENTATION, '
@@ -24,7 +24,7 @@ def round_trip(timeout: float = 10.0) -> float:
     Raises:
         BackendTimeoutError: None came within ``timeout`` [s].
     """
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    keep_to_this_machine()
     domain, received = Domain(), []
     contexts = [rclpy.Context() for _ in range(2)]
     try:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rl_robot_control.errors import BackendError, BackendTimeoutError, ConfigurationError, RobotControlError
+from rl_robot_control.ros.middleware import keep_to_this_machine
 
 PARENT_VARIABLE = 'RL_ROBOT_CONTROL_PARENT_PID'
 # Participants of domain d use UDP ports from 7400 + 250·d on; above domain 101 those are Linux's ephemeral ports.
@@ -127,8 +128,8 @@ class NodeGroup:
         self.domain = Domain()
         self.nodes: dict[str, NodeProcess] = {}
         # this process's own participants (RosBackend, recorder) must find the nodes, so it is set here, too
-        reach = os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-        self.environment = {**os.environ, 'ROS_DOMAIN_ID': str(self.domain.id), 'ROS_AUTOMATIC_DISCOVERY_RANGE': reach,
+        keep_to_this_machine()
+        self.environment = {**os.environ, 'ROS_DOMAIN_ID': str(self.domain.id),
                             PARENT_VARIABLE: str(os.getpid()), 'PYTHONUNBUFFERED': '1',
                             **{k: os.environ.get(k, v) for k, v in _ONE_THREAD.items()}}
 

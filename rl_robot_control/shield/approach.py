@@ -124,7 +124,7 @@ def approach(joints, links, parents, joint_of, slides, period, position, velocit
         slope(parents, joint_of, pose, link_of[first[k]], link_of[second[k]], lines[p], normals[p], gradient)
         row, now, then, braking = rows[found], 0.0, 0.0, 0.0
         row[:] = gradient
-        solve(factor, row)
+        solve(parents, joint_of, factor, row)
         for j in range(size):
             now += gradient[j] * velocity[j]
             then += row[j] * (momentum[j] + period * joints[j].stiffness * (target[j] - position[j]))
@@ -142,7 +142,7 @@ def approach(joints, links, parents, joint_of, slides, period, position, velocit
         return 0
     for j in range(size):
         speed[j] = momentum[j] + period * joints[j].stiffness * (target[j] - position[j])
-    solve(factor, speed)
+    solve(parents, joint_of, factor, speed)
     _box(joints, period, mass, speed, position, velocity, target, low, high)
     for k in range(2 * size):
         j, side = k // 2, 2.0 * (k % 2) - 1.0
@@ -151,7 +151,7 @@ def approach(joints, links, parents, joint_of, slides, period, position, velocit
             row = rows[found]
             row[:] = 0.0
             row[j] = side
-            solve(factor, row)
+            solve(parents, joint_of, factor, row)
             for i in range(size):
                 row[i] *= period * joints[i].stiffness
             rates[found], limits[found], which[found] = side * speed[j], max(limit, side * speed[j]), -1

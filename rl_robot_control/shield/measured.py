@@ -19,7 +19,7 @@ from rl_robot_control.robots import RobotModel
 from rl_robot_control.shield.clearance import make_clearance
 from rl_robot_control.shield.limits import GRAVITY, ShieldLimits
 from rl_robot_control.shield.link_tree import LinkTree
-from rl_robot_control.shield.mechanics import bias, mass_matrix
+from rl_robot_control.shield.mechanics import bias, inertias, mass_matrix
 from rl_robot_control.shield.prediction import JOINT, keep_joints
 from rl_robot_control.shield.separation import Separation
 from rl_robot_control.types import BoolArray, FloatArray
@@ -137,7 +137,9 @@ def _inertia(tree: LinkTree, position: FloatArray, armature: FloatArray) -> tupl
     """Mass matrix (J, J), and the torque (J,) that holds the joints of an upright robot against gravity."""
     joints, count = tree.num_joints, len(tree.links)
     pose, mass, torque = tree.place(position), np.zeros((joints, joints)), np.zeros(joints)
-    mass_matrix(tree.links, tree.parents, tree.joints, pose, np.zeros((count, 10)), mass)
-    bias(tree.links, tree.parents, tree.joints, pose, np.zeros(joints), np.zeros(3), np.array([0.0, 0.0, -GRAVITY]),
+    bodies = np.zeros((count, 10))
+    inertias(tree.links, pose, bodies)
+    bias(tree.parents, tree.joints, pose, bodies, np.zeros(joints), np.zeros(3), np.array([0.0, 0.0, -GRAVITY]),
          np.zeros((count, 18)), torque)
+    mass_matrix(tree.parents, tree.joints, pose, bodies, mass)
     return mass + np.diag(armature), torque

@@ -85,7 +85,7 @@ def place(links, parents, joints, slides, position, pose):
 _BODY = 10
 
 
-@compiled(numba.void(Vector, Vector, Vector))
+@compiled(inline=True)
 def _body(link, pose, body):
     m = link[MASS]
     body[0] = m
@@ -124,24 +124,35 @@ def _momentum(body, wx, wy, wz, ux, uy, uz):
             m * ux + wy * hz - wz * hy, m * uy + wz * hx - wx * hz, m * uz + wx * hy - wy * hx)
 
 
-@compiled(numba.void(Links, Indices, Indices, Matrix, Matrix, Matrix))
-def mass_matrix(links, parents, joints, pose, bodies, mass):
-    """Inertia of the joints, by their links alone.
+@compiled(numba.void(Links, Matrix, Matrix))
+def inertias(links, pose, bodies):
+    """Inertia of each link at the base's origin.
 
     Args:
         links: (B, LINK)
+        pose: (B, POSE) as ``place`` left it.
+        bodies: (B, 10) receives them.
+    """
+    for b in range(len(links)):
+        _body(links[b], pose[b], bodies[b])
+
+
+@compiled(numba.void(Indices, Indices, Matrix, Matrix, Matrix))
+def mass_matrix(parents, joints, pose, bodies, mass):
+    """Inertia of the joints, by their links alone.
+
+    Args:
         parents: (B,)
         joints: (B,)
         pose: (B, POSE) as ``place`` left it.
-        bodies: (B, 10) overwritten.
+        bodies: (B, 10) as ``inertias`` left them; receives those of each link with all that follow it.
         mass: (J, J) receives the mass matrix [kg·m²].
     """
     mass[:] = 0.0
-    for b in range(len(links)):
-        _body(links[b], pose[b], bodies[b])
-    for b in range(len(links) - 1, 0, -1):
-        bodies[parents[b]] += bodies[b]
-    for b in range(1, len(links)):
+    for b in range(len(parents) - 1, 0, -1):
+        for i in range(_BODY):
+            bodies[parents[b], i] += bodies[b, i]
+    for b in range(1, len(parents)):
         j, s = joints[b], pose[b]
         lx, ly, lz, px, py, pz = _momentum(bodies[b], s[12], s[13], s[14], s[15], s[16], s[17])
         a = b
@@ -152,24 +163,23 @@ def mass_matrix(links, parents, joints, pose, bodies, mass):
             a = parents[a]
 
 
-@compiled(numba.void(Links, Indices, Indices, Matrix, Vector, Vector, Vector, Matrix, Vector))
-def bias(links, parents, joints, pose, speed, turn, down, motion, torque):
+@compiled(numba.void(Indices, Indices, Matrix, Matrix, Vector, Vector, Vector, Matrix, Vector))
+def bias(parents, joints, pose, bodies, speed, turn, down, motion, torque):
     """Torques that the joints need to keep their speeds: gravity, centrifugal and Coriolis forces.
 
     Args:
-        links: (B, LINK)
         parents: (B,)
         joints: (B,)
         pose: (B, POSE) as ``place`` left it.
+        bodies: (B, 10) as ``inertias`` left them.
         speed: (J,) of the joints [rad/s].
         turn: (3,) angular velocity of the base, in its own frame [rad/s].
         down: (3,) gravity in the base's frame [m/s²].
         motion: (B, 18) overwritten.
         torque: (J,) receives the torques [N·m].
     """
-    body = motion[0, 0:10].copy()
-    for b in range(len(links)):
-        own = motion[b]
+    for b in range(len(parents)):
+        own, body = motion[b], bodies[b]
         if b == 0:
             for i in range(3):
                 own[i], own[3 + i], own[6 + i], own[9 + i] = turn[i], 0.0, 0.0, -down[i]
@@ -184,7 +194,6 @@ def bias(links, parents, joints, pose, speed, turn, down, motion, torque):
             own[9] = before[9] + ay * uz - az * uy + by * wz - bz * wy
             own[10] = before[10] + az * ux - ax * uz + bz * wx - bx * wz
             own[11] = before[11] + ax * uy - ay * ux + bx * wy - by * wx
-        _body(links[b], pose[b], body)
         wx, wy, wz, ux, uy, uz = own[0], own[1], own[2], own[3], own[4], own[5]
         lx, ly, lz, px, py, pz = _momentum(body, wx, wy, wz, ux, uy, uz)
         fx, fy, fz, gx, gy, gz = _momentum(body, own[6], own[7], own[8], own[9], own[10], own[11])
@@ -194,41 +203,56 @@ def bias(links, parents, joints, pose, speed, turn, down, motion, torque):
         own[15] = gx + wy * pz - wz * py
         own[16] = gy + wz * px - wx * pz
         own[17] = gz + wx * py - wy * px
-    for b in range(len(links) - 1, 0, -1):
+    for b in range(len(parents) - 1, 0, -1):
         s, f, before = pose[b], motion[b], motion[parents[b]]
         torque[joints[b]] = s[12] * f[12] + s[13] * f[13] + s[14] * f[14] + s[15] * f[15] + s[16] * f[16] + s[17] * f[17]
         for i in range(12, 18):
             before[i] += f[i]
 
 
-@compiled(numba.boolean(Matrix))
-def factorise(matrix):
-    """Cholesky's lower factor in place of a matrix (M, M); false if it is not positive definite."""
-    for i in range(len(matrix)):
-        for j in range(i + 1):
-            rest = matrix[i, j]
-            for k in range(j):
-                rest -= matrix[i, k] * matrix[j, k]
-            if i > j:
-                matrix[i, j] = rest / matrix[j, j]
-            elif rest > 0.0:
-                matrix[i, i] = math.sqrt(rest)
-            else:
-                return False
+@compiled(numba.boolean(Indices, Indices, Matrix))
+def factorise(parents, joints, matrix):
+    """The factor L of a matrix H = Lᵀ·L (J, J) in its place; false if it is not positive definite.
+
+    Joints of different branches of the tree do not meet in H, nor in L (Featherstone 2008, section 6.5): only what stands
+    below the diagonal of a joint's own branch is read and written.
+
+    Args:
+        parents: (B,)
+        joints: (B,)
+        matrix: (J, J), symmetric.
+    """
+    for b in range(len(parents) - 1, 0, -1):
+        k = joints[b]
+        if not matrix[k, k] > 0.0:
+            return False
+        matrix[k, k] = math.sqrt(matrix[k, k])
+        one = parents[b]
+        while one > 0:
+            matrix[k, joints[one]] /= matrix[k, k]
+            one = parents[one]
+        one = parents[b]
+        while one > 0:
+            i, other = joints[one], one
+            while other > 0:
+                matrix[i, joints[other]] -= matrix[k, i] * matrix[k, joints[other]]
+                other = parents[other]
+            one = parents[one]
     return True
 
 
-@compiled(numba.void(Matrix, Vector))
-def solve(factor, vector):
-    """x of A·x = vector (M,), in its place, with the factor of A."""
-    size = len(vector)
-    for i in range(size):
-        rest = vector[i]
-        for k in range(i):
-            rest -= factor[i, k] * vector[k]
-        vector[i] = rest / factor[i, i]
-    for i in range(size - 1, -1, -1):
-        rest = vector[i]
-        for k in range(i + 1, size):
-            rest -= factor[k, i] * vector[k]
-        vector[i] = rest / factor[i, i]
+@compiled(numba.void(Indices, Indices, Matrix, Vector))
+def solve(parents, joints, factor, vector):
+    """x of H·x = vector (J,), in its place, with the factor of H."""
+    for b in range(len(parents) - 1, 0, -1):
+        k, before = joints[b], parents[b]
+        vector[k] /= factor[k, k]
+        while before > 0:
+            vector[joints[before]] -= factor[k, joints[before]] * vector[k]
+            before = parents[before]
+    for b in range(1, len(parents)):
+        k, before = joints[b], parents[b]
+        while before > 0:
+            vector[k] -= factor[k, joints[before]] * vector[joints[before]]
+            before = parents[before]
+        vector[k] /= factor[k, k]

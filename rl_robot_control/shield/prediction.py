@@ -19,7 +19,19 @@ import numpy as np
 
 from rl_robot_control.shield.compiled import compiled
 from rl_robot_control.shield.limits import GRAVITY
-from rl_robot_control.shield.mechanics import POSE, Indices, Links, Matrix, Vector, bias, factorise, mass_matrix, place, solve
+from rl_robot_control.shield.mechanics import (
+    POSE,
+    Indices,
+    Links,
+    Matrix,
+    Vector,
+    bias,
+    factorise,
+    inertias,
+    mass_matrix,
+    place,
+    solve,
+)
 
 # Constants of each joint, in SI units.
 JOINT = np.dtype([(name, np.float64) for name in (
@@ -99,8 +111,9 @@ def predict(joints, links, parents, joint_of, slides, period, position, velocity
         momentum: (J,) receives M·v - T·b.
     """
     place(links, parents, joint_of, slides, position, pose)
-    mass_matrix(links, parents, joint_of, pose, bodies, mass)
-    bias(links, parents, joint_of, pose, velocity, turn, GRAVITY * down, motion, torque)
+    inertias(links, pose, bodies)
+    bias(parents, joint_of, pose, bodies, velocity, turn, GRAVITY * down, motion, torque)
+    mass_matrix(parents, joint_of, pose, bodies, mass)
     for i in range(len(joints)):
         mass[i, i] += joints[i].armature
     for i in range(len(joints)):
@@ -109,18 +122,18 @@ def predict(joints, links, parents, joint_of, slides, period, position, velocity
             factor[i, j] = mass[i, j]
             momentum[i] += mass[i, j] * velocity[j]
         factor[i, i] += period * joints[i].damping
-    return factorise(factor)
+    return factorise(parents, joint_of, factor)
 
 
-@compiled(numba.void(Joints, numba.float64, Matrix, numba.int64, numba.float64, numba.float64, Vector, Vector, Vector, Vector))
-def _relieve(joints, period, factor, j, side, excess, position, braked, target, push):
+@compiled(numba.void(Joints, Indices, Indices, numba.float64, Matrix, numba.int64, numba.float64, numba.float64, Vector, Vector, Vector, Vector))
+def _relieve(joints, parents, joint_of, period, factor, j, side, excess, position, braked, target, push):
     """Let the others push less where a joint's own drive cannot keep it slow enough; at most they only damp.
 
     One that brakes before its own stop goes on.
     """
     push[:] = 0.0
     push[j] = side
-    solve(factor, push)
+    solve(parents, joint_of, factor, push)
     total = 0.0
     for i in range(len(joints)):
         way = target[i] - position[i]
@@ -133,14 +146,14 @@ def _relieve(joints, period, factor, j, side, excess, position, braked, target, 
                 target[i] = position[i] + rest * (target[i] - position[i])
 
 
-@compiled(numba.void(Joints, numba.float64, Matrix, Matrix, Vector, Vector, Vector, Vector, Vector, Vector, Vector))
-def _give_way(joints, period, mass, factor, momentum, position, velocity, target, speed, braked, room):
+@compiled(numba.void(Joints, Indices, Indices, numba.float64, Matrix, Matrix, Vector, Vector, Vector, Vector, Vector, Vector, Vector))
+def _give_way(joints, parents, joint_of, period, mass, factor, momentum, position, velocity, target, speed, braked, room):
     """Change the targets (J,) of joints that would be too fast, and of those that make them so."""
     braked[:] = 0.0  # else the side of the stop
     for sweep in range(_SWEEPS):
         for j in range(len(joints)):
             speed[j] = momentum[j] + period * joints[j].stiffness * (target[j] - position[j])
-        solve(factor, speed)
+        solve(parents, joint_of, factor, speed)
         kept = True
         for j in range(len(joints)):
             joint, q, v = joints[j], position[j], velocity[j]
@@ -153,7 +166,7 @@ def _give_way(joints, period, mass, factor, momentum, position, velocity, target
                     if side * best < side * target[j]:
                         target[j] = best
                     elif sweep > 0:
-                        _relieve(joints, period, factor, j, side, excess, position, braked, target, room)
+                        _relieve(joints, parents, joint_of, period, factor, j, side, excess, position, braked, target, room)
         if kept:
             break
 
@@ -188,7 +201,7 @@ def keep_joints(joints, links, parents, joint_of, slides, period, position, velo
         if near and which[n] and predict(joints, links, parents, joint_of, slides, period, q, v, turn[n], down[n], pose,
                                          bodies, motion, mass, factor, torque, momentum):
             wanted[:] = target[n]
-            _give_way(joints, period, mass, factor, momentum, q, v, target[n], speed, braked, room)
+            _give_way(joints, parents, joint_of, period, mass, factor, momentum, q, v, target[n], speed, braked, room)
             for j in range(size):
                 if target[n, j] != wanted[j]:
                     changed[n, j] = True

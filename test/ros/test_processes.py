@@ -123,3 +123,13 @@ except KeyboardInterrupt:
     sys.exit(0)
 sys.exit(1)
 '''
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='threads are named in /proc')
+def test_nodes_do_without_shared_memory(group, operator):
+    """Opening a shared-memory port can keep Fast DDS's receiving thread from hearing anyone for 333 ms."""
+    node = group.start('shield', {'robot': 'panda', 'distances': False})
+    operator.wait_until(lambda: operator.status('shield') is not None, 'the shield is heard', 20.0)
+    threads = [path.read_text().strip() for path in Path(f'/proc/{node.pid}/task').glob('*/comm')]
+    assert any(name.startswith('dds.udp') for name in threads), threads
+    assert not any(name.startswith('dds.shm') for name in threads), threads

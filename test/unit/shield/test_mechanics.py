@@ -14,14 +14,20 @@ DOWN = np.array([0.0, 0.0, -9.81])
 
 
 def mass_matrix(tree, position):
-    mass = np.zeros((tree.num_joints, tree.num_joints))
-    mechanics.mass_matrix(tree.links, tree.parents, tree.joints, tree.place(position), np.zeros((len(tree.links), 10)), mass)
+    mass, pose = np.zeros((tree.num_joints, tree.num_joints)), tree.place(position)
+    mechanics.mass_matrix(tree.parents, tree.joints, pose, inertias(tree, pose), mass)
     return mass
 
 
+def inertias(tree, pose):
+    bodies = np.zeros((len(tree.links), 10))
+    mechanics.inertias(tree.links, pose, bodies)
+    return bodies
+
+
 def bias(tree, position, speed, turn=np.zeros(3), down=DOWN):
-    torque = np.zeros(tree.num_joints)
-    mechanics.bias(tree.links, tree.parents, tree.joints, tree.place(position), np.asarray(speed, float), turn, down,
+    torque, pose = np.zeros(tree.num_joints), tree.place(position)
+    mechanics.bias(tree.parents, tree.joints, pose, inertias(tree, pose), np.asarray(speed, float), turn, down,
                    np.zeros((len(tree.links), 18)), torque)
     return torque
 
@@ -85,9 +91,21 @@ def test_a_base_that_turns_pulls_outward(tmp_path):
 
 
 def test_factor_and_solution():
-    matrix = np.array([[4.0, 2.0], [2.0, 5.0]])
-    factor, vector = matrix.copy(), np.array([2.0, 3.0])
-    assert mechanics.factorise(factor)
-    mechanics.solve(factor, vector)
+    chain, joints = np.array([-1, 0, 1]), np.array([-1, 0, 1])
+    factor, vector = np.array([[4.0, 2.0], [2.0, 5.0]]), np.array([2.0, 3.0])
+    assert mechanics.factorise(chain, joints, factor)
+    mechanics.solve(chain, joints, factor, vector)
     np.testing.assert_allclose(vector, [0.25, 0.5])  # 4·0.25 + 2·0.5 = 2, 2·0.25 + 5·0.5 = 3
-    assert not mechanics.factorise(np.array([[1.0, 2.0], [2.0, 1.0]]))  # not positive definite
+    assert not mechanics.factorise(chain, joints, np.array([[1.0, 2.0], [2.0, 1.0]]))  # not positive definite
+    assert not mechanics.factorise(chain, joints, np.array([[np.nan, 2.0], [2.0, 1.0]]))
+
+
+def test_branches_do_not_meet_in_the_factor():
+    robot = load_robot('unitree_g1')
+    tree, rng = LinkTree(robot), np.random.default_rng(3)
+    matrix = mass_matrix(tree, rng.uniform(robot.position_lower, robot.position_upper)) + np.diag(robot.armature)
+    factor, vector = matrix.copy(), rng.normal(size=29)
+    expected = np.linalg.solve(matrix, vector)
+    assert mechanics.factorise(tree.parents, tree.joints, factor)
+    mechanics.solve(tree.parents, tree.joints, factor, vector)
+    np.testing.assert_allclose(vector, expected, rtol=1e-9)
