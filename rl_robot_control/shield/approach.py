@@ -18,7 +18,7 @@ import numpy as np
 from rl_robot_control.shield.compiled import compiled
 from rl_robot_control.shield.distances import slope, survey
 from rl_robot_control.shield.mechanics import POSE, Indices, Links, Matrix, Vector, solve
-from rl_robot_control.shield.prediction import TOLERANCE, Flags, Joints, allowed, between, fastest, predict
+from rl_robot_control.shield.prediction import TOLERANCE, Flags, Joints, allowed, between, fastest, predict, quickest
 
 SHARE = 0.5  # of the effort that gravity leaves, on which braking counts [-]
 LEAST = 0.05  # of the effort, on which braking counts in any case [-]
@@ -45,7 +45,7 @@ def _doubtful(joints, period, reach, minimum, position, velocity, target, pose, 
             if reach[p, j] > 0.0:
                 joint, v = joints[j], abs(velocity[j])
                 force = min(joint.stiffness * abs(target[j] - position[j]), joint.effort)
-                speed += reach[p, j] * min(v + period * force / joint.lightest, max(v, force / max(joint.damping, 1e-9)))
+                speed += reach[p, j] * quickest(joint, period, v, force)
                 change += reach[p, j] * abs(position[j] - pose[j])
         bound[p] -= change
         need = speed * (2.0 * period + speed / (2.0 * BRAKING)) + SIGHT

@@ -74,10 +74,17 @@ def fastest(joint, period, position, velocity, side):
 
 
 @compiled()
+def quickest(joint, period, speed, force):
+    """The most that a force makes of a speed within this period, whatever the inertia; both are not negative."""
+    lightest = joint.lightest
+    return max(speed, (lightest * speed + period * force) / (lightest + period * joint.damping))
+
+
+@compiled()
 def _near(joint, period, target, position, velocity, side):
     """Whether a joint might become too fast, in the worst case."""
     force = min(joint.stiffness * side * (target - position), joint.effort)
-    speed = max(side * velocity, 0.0) + period * max(force, 0.0) / joint.lightest
+    speed = quickest(joint, period, max(side * velocity, 0.0), max(force, 0.0))
     return speed > fastest(joint, period, position + side * NEAR, velocity, side)
 
 
@@ -86,6 +93,29 @@ def between(joint, target, position, velocity):
     """The nearest target that the drive can follow with its effort."""
     centre, reach = position + joint.damping * velocity / joint.stiffness, joint.effort / joint.stiffness
     return max(min(target, min(centre + reach, joint.most)), max(centre - reach, joint.least))
+
+
+@compiled(numba.void(Matrix, Matrix, Flags, Matrix, Matrix))
+def attitude(quaternion, angular_velocity, usable, turn, down):
+    """How the bases turn and which way gravity points in them; at rest and upright where that is not known.
+
+    Args:
+        quaternion: (N, 4) of the bases, x, y, z, w.
+        angular_velocity: (N, 3) in their frames [rad/s].
+        usable: (N,) robots whose state is known.
+        turn: (N, 3) receives the angular velocities.
+        down: (N, 3) receives the directions.
+    """
+    for n in range(len(usable)):
+        x, y, z, w = quaternion[n, 0], quaternion[n, 1], quaternion[n, 2], quaternion[n, 3]
+        a, b, c = angular_velocity[n, 0], angular_velocity[n, 1], angular_velocity[n, 2]
+        if usable[n] and math.isfinite(x + y + z + w + a + b + c):
+            turn[n, 0], turn[n, 1], turn[n, 2] = a, b, c
+            down[n, 0], down[n, 1] = 2.0 * (w * y - x * z), -2.0 * (w * x + y * z)
+            down[n, 2] = 2.0 * (x * x + y * y) - 1.0
+        else:
+            turn[n], down[n] = 0.0, 0.0
+            down[n, 2] = -1.0
 
 
 @compiled(numba.boolean(Joints, Links, Indices, Indices, Flags, numba.float64, Vector, Vector, Vector, Vector, Matrix, Matrix,

@@ -14,11 +14,11 @@ from rl_robot_control.shield.joints import JointBounds
 from rl_robot_control.shield.limits import ShieldLimits
 from rl_robot_control.shield.measured import MeasuredGuard, make_guard
 from rl_robot_control.shield.output import CHECKS, Reason, ShieldOutput
+from rl_robot_control.shield.prediction import attitude
 from rl_robot_control.shield.quick import nothing_wrong, quick_bounds
 from rl_robot_control.shield.state_machine import Event, ShieldMode, follows_reference, next_mode
 from rl_robot_control.shield.tilt import TiltMonitor
 from rl_robot_control.shield.validation import right_shape, valid_states
-from rl_robot_control.rotations import projected_gravity
 from rl_robot_control.types import BoolArray, FloatArray, JointCommand, RobotState
 
 COUNTERS = ('commands', 'corrected', 'rejected', 'conflicts', 'stale', 'state_lost', 'latched', 'overruns',
@@ -370,11 +370,9 @@ def _floats(array: np.ndarray) -> FloatArray:
 
 def _attitude(state: RobotState, usable: BoolArray) -> tuple[FloatArray, FloatArray]:
     """Angular velocity and direction of gravity (N, 3) in the base; at rest and upright where they are not measured."""
-    turn, down = _floats(state.base_angular_velocity), projected_gravity(state.base_quaternion)
-    known = usable & np.isfinite(turn).all(axis=1) & np.isfinite(down).all(axis=1)
-    if known.all():
-        return turn, down
-    return np.where(known[:, None], turn, 0.0), np.where(known[:, None], down, [0.0, 0.0, -1.0])
+    turn, down = np.empty((len(usable), 3)), np.empty((len(usable), 3))
+    attitude(_floats(state.base_quaternion), _floats(state.base_angular_velocity), usable, turn, down)
+    return turn, down
 
 
 def make_shield(robot: RobotModel, control_period: float, num_robots: int = 1, max_period: float | None = None,
