@@ -256,8 +256,12 @@ def doctor(robot: Annotated[str | None, typer.Option(help="Show its limits, and 
     """Check this installation, or show a robot's limits."""
     from rl_robot_control import doctor as checks
     if robot is not None:
-        table = checks.limits_table(robot)
-        print_json(table.as_dict()) if as_json else print_table(table.title, table.columns, table.rows, table.notes)
+        tables = checks.limits_tables(robot)
+        if as_json:
+            print_json([table.as_dict() for table in tables])
+        else:
+            for table in tables:
+                print_table(table.title, table.columns, table.rows, (*table.notes, ''))
         return
     findings = []
     for check in checks.CHECKS:

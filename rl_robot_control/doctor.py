@@ -14,7 +14,7 @@ from typing import Any
 
 from rl_robot_control.errors import RobotControlError
 
-PACKAGES = ('numpy', 'mujoco', 'gymnasium', 'torch', 'onnx', 'onnxscript', 'onnxruntime', 'pydantic', 'PyYAML', 'typer',
+PACKAGES = ('numpy', 'numba', 'daqp', 'mujoco', 'gymnasium', 'torch', 'onnx', 'onnxscript', 'onnxruntime', 'pydantic', 'PyYAML', 'typer',
             'rich', 'mcap', 'matplotlib', 'pillow', 'tensorboard', 'example-robot-data')
 DRAW = 'import mujoco; c = mujoco.GLContext(64, 64); c.make_current(); c.free()'
 
@@ -121,8 +121,24 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     check_python, check_packages, check_torch, check_ros, check_graphics, check_robots)
 
 
-def limits_table(robot: str) -> Table:
-    """The shield's limits per joint, and the origin of each column.
+# Column → field of ``ShieldLimits`` and of a joint's YAML, if a joint can have its own.
+_COMMANDED = {'lower [rad]': ('position_lower', 'position_margin'), 'upper [rad]': ('position_upper', 'position_margin'),
+              'overshoot [rad]': ('overshoot', 'overshoot'), 'velocity [rad/s]': ('velocity', 'velocity_limit'),
+              'acceleration [rad/s²]': ('acceleration', 'acceleration_limit'), 'jerk [rad/s³]': ('jerk', 'jerk_limit'),
+              'effort [N·m]': ('effort', 'effort_limit'), 'torque rate [N·m/s]': ('torque_rate', 'torque_rate_limit'),
+              'stiffness [N·m/rad]': ('stiffness', 'stiffness'), 'damping [N·m·s/rad]': ('damping', 'damping')}
+_MEASURED = {'stop below [rad]': ('stops', None), 'stop above [rad]': ('stops', None),
+             'margin [rad]': ('stop_margin', 'stop_margin'),
+             'velocity [rad/s]': ('measured_velocity', 'measured_velocity_limit'),
+             'braking share [-]': ('braking_share', 'braking_share')}
+_OTHERS = {'tilt': 'rad', 'turn': 'rad/s', 'height': 'm', 'contact_force': 'N', 'unloaded': 's', 'tilt_duration': 's',
+           'measured_position_fault': 'rad beyond the stop', 'measured_velocity_fault': '× its velocity',
+           'command_timeout': 's', 'command_damping_timeout': 's', 'state_timeout': 's', 'max_rejected': 'in a row',
+           'rest_velocity': 'rad/s', 'require_measurements': ''}
+
+
+def limits_tables(robot: str) -> list[Table]:
+    """What the shield lets the robot do, and where each number comes from.
 
     Args:
         robot: Name or file.
@@ -134,16 +150,60 @@ def limits_table(robot: str) -> Table:
     from rl_robot_control.shield.limits import ShieldLimits
     model = load_robot(robot)
     limits = ShieldLimits.from_robot(model)
-    fields = {'position_lower': 'lower [rad]', 'position_upper': 'upper [rad]', 'velocity': 'velocity [rad/s]',
-              'acceleration': 'acceleration [rad/s²]', 'effort': 'effort [N·m]', 'stiffness': 'stiffness [N·m/rad]',
-              'damping': 'damping [N·m·s/rad]', 'default_position': 'default [rad]'}
-    columns = [getattr(limits, name) for name in fields]
-    rows = [(joint, *(float(column[i]) for column in columns)) for i, joint in enumerate(model.joint_names)]
-    scalars = ('tilt', 'tilt_duration', 'command_timeout', 'command_damping_timeout', 'state_timeout', 'max_rejected',
-               'rest_velocity')
-    notes = [f'{title}: {limits.sources.get(name, "robot YAML")}' for name, title in fields.items()]
-    notes += [f'{name}: {getattr(limits, name)} ({limits.sources.get(name, "default")})' for name in scalars]
-    return Table(title=f'limits of {model.name}', columns=('joint', *fields.values()), rows=rows, notes=tuple(notes))
+    why = (f'why: {model.settings.shield.why}',) if model.settings.shield.why else ()
+    guarded = () if model.mass > 0 else (
+        'not watched: the URDF gives no link a mass, so where the joints will go cannot be predicted.',)
+    others = [(name, _plain(getattr(limits, name)), unit, limits.sources[name]) for name, unit in _OTHERS.items()]
+    return [_joint_table(f'{model.name}: commanded joints', model, limits, _COMMANDED, why),
+            _joint_table(f'{model.name}: measured joints', model, limits, _MEASURED, guarded),
+            Table(title=f'{model.name}: body, faults and time', columns=('limit', 'value', 'unit', 'from'), rows=others,
+                  notes=('–: not checked.',)),
+            _separation_table(model)]
+
+
+def _joint_table(title: str, model: Any, limits: Any, columns: dict[str, tuple[str, str | None]],
+                 notes: tuple[str, ...]) -> Table:
+    values = {}
+    for column, (name, _) in columns.items():
+        value = getattr(limits, name)
+        value = value['above' in column] if name == 'stops' else value
+        values[column] = [None] * model.num_joints if value is None else _each(value, model.num_joints)
+    rows = [(joint, *(values[column][i] for column in columns)) for i, joint in enumerate(model.joint_names)]
+    origins = [f'{column}: {limits.sources[name]}' + _exceptions(model, own) for column, (name, own) in columns.items()]
+    return Table(title=title, columns=('joint', *columns), rows=rows, notes=(*origins, *notes))
+
+
+def _each(value: Any, joints: int) -> list[float | None]:
+    import numpy as np
+    return [number if np.isfinite(number) else None for number in np.broadcast_to(value, joints).tolist()]
+
+
+def _exceptions(model: Any, own: str | None) -> str:
+    """The joints whose YAML says something else than the robot's rule."""
+    if own in (None, 'stiffness', 'damping', 'acceleration_limit'):  # those are the joints' own in any case
+        return ''
+    patterns = [pattern for pattern, joint in model.settings.joints.items() if getattr(joint, own) not in (None, 0.0)]
+    return f'; robot YAML ({model.name}) for {", ".join(patterns)}' if patterns else ''
+
+
+def _separation_table(model: Any) -> Table:
+    """Links that must keep apart, and frames with a workspace."""
+    from rl_robot_control.shield.clearance import make_clearance
+    from rl_robot_control.shield.link_tree import LinkTree
+    source = f'robot YAML ({model.name})'
+    apart, space = model.settings.self_collision, model.settings.workspace
+    if model.mass <= 0 or (apart is None and space is None):
+        return Table(title=f'{model.name}: distances', columns=(), rows=[],
+                     notes=('self-collision and workspace: not checked; self_collision and workspace in the YAML set them.',))
+    clearance = make_clearance(model, LinkTree(model))
+    rows = [(name, float(distance)) for name, distance in zip(clearance.names, clearance.minimum, strict=True)]
+    notes = [f'self-collision: {source}' + (', pairs: all that could meet (default)' if apart.pairs is None else '')
+             if apart else 'self-collision: not checked', f'workspace: {source}' if space else 'workspace: not checked']
+    return Table(title=f'{model.name}: distances', columns=('what', 'least [m]'), rows=rows, notes=tuple(notes))
+
+
+def _plain(value: Any) -> Any:
+    return ' to '.join(f'{number:g}' for number in value) if isinstance(value, tuple) else value
 
 
 def _processors() -> int:

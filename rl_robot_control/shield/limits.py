@@ -146,14 +146,13 @@ def _sources(robot: RobotModel) -> dict[str, str]:
     own = {field.name: 'default' for field in dataclasses.fields(ShieldLimits) if field.name != 'sources'}
     return own | dict.fromkeys(('acceleration', 'stiffness', 'damping', 'default_position', 'overshoot'), yaml) | {
         'position_lower': f'URDF + margin ({margin})', 'position_upper': f'URDF - margin ({margin})',
-        'velocity': f'URDF × {rules.velocity_fraction} ({of("velocity_fraction")})'
-        + (f', or {yaml}' if any(joint.velocity_limit for joint in robot.settings.joints.values()) else ''),
+        'velocity': f'URDF × {rules.velocity_fraction} ({of("velocity_fraction")})',
         'effort': f'URDF × {rules.effort_fraction} ({of("effort_fraction")})',
         'tilt': of('tilt_limit') if robot.floating else 'fixed base', 'tilt_duration': of('tilt_duration'),
-        'turn': of('turn_limit') if robot.floating else 'fixed base', 'jerk': yaml, 'torque_rate': yaml,
-        'height': of('height_limits') if robot.floating else 'fixed base', 'stops': 'URDF', 'stop_margin': f'{of("stop_margin")}, or {yaml}',
-        'braking_share': f'{of("braking_share")}, or {yaml}',
-        'measured_velocity': f'URDF × {rules.measured_velocity_fraction} ({of("measured_velocity_fraction")}), or {yaml}',
+        'turn': of('turn_limit') if robot.floating else 'fixed base', 'jerk': 'not limited', 'torque_rate': 'not limited',
+        'height': of('height_limits') if robot.floating else 'fixed base', 'stops': 'URDF',
+        'stop_margin': of('stop_margin'), 'braking_share': of('braking_share'),
+        'measured_velocity': f'URDF × {rules.measured_velocity_fraction} ({of("measured_velocity_fraction")})',
         'contact_force': f'{of("contact_limit")} × weight from URDF', 'unloaded': of('unloaded_limit'),
         'require_measurements': of('require_measurements'), 'contact_frames': yaml}
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from rl_robot_control import cli, demo_stages, doctor
 from rl_robot_control.cli import KINDS, app
+from rl_robot_control.config import config_directory
 from rl_robot_control.robots import load_robot
 
 COMMANDS = ('train', 'evaluate', 'export', 'inspect', 'deploy', 'demo', 'list', 'bench', 'doctor')
@@ -121,11 +122,27 @@ def test_bench_as_json(run):
 
 
 def test_doctor_shows_limits(run):
-    table = json.loads(run('doctor', '--robot', 'unitree_g1', '--json').stdout)
-    knee = dict(zip(table['columns'], table['rows'][3]))
+    commanded, measured, others, distances = json.loads(run('doctor', '--robot', 'unitree_g1', '--json').stdout)
+    g1 = load_robot('unitree_g1')
+    knee = dict(zip(commanded['columns'], commanded['rows'][3]))
     assert knee['joint'] == 'left_knee_joint'
-    assert knee['effort [N·m]'] == pytest.approx(0.9 * load_robot('unitree_g1').effort_limit[3])  # the default fraction
-    assert any(note.startswith('effort [N·m]: URDF × 0.9') for note in table['notes'])
+    assert knee['effort [N·m]'] == pytest.approx(0.9 * g1.effort_limit[3])  # the default fraction
+    assert knee['jerk [rad/s³]'] is None  # not limited
+    notes = {note.partition(':')[0]: note for note in commanded['notes'] + measured['notes']}
+    assert notes['effort [N·m]'] == 'effort [N·m]: URDF × 0.9 (default)'
+    assert notes['margin [rad]'].startswith('margin [rad]: default; robot YAML (unitree_g1) for ')
+    assert 'waist_roll_joint' in notes['margin [rad]']
+    assert dict(zip(measured['columns'], measured['rows'][3]))['stop above [rad]'] == pytest.approx(g1.position_upper[3])
+    assert ['height', '0.35 to 1.2', 'm', 'robot YAML (unitree_g1)'] in others['rows']
+    assert ['left_wrist_yaw_link – pelvis', 0.01] in distances['rows']
+
+
+def test_doctor_says_what_is_not_watched(run, tmp_path):
+    settings = tmp_path / 'g1.yaml'
+    text = (config_directory() / 'robots' / 'unitree_g1.yaml').read_text()
+    settings.write_text(re.sub(r'(?ms)^self_collision:.*?^(?=topics)', '', text))
+    tables = json.loads(run('doctor', '--robot', str(settings), '--json').stdout)
+    assert tables[3]['rows'] == [] and 'not checked' in tables[3]['notes'][0]
 
 
 def test_doctor_finds_what_is_missing(run, monkeypatch):
