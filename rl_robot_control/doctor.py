@@ -130,10 +130,10 @@ _COMMANDED = {'lower [rad]': ('position_lower', 'position_margin'), 'upper [rad]
 _MEASURED = {'stop below [rad]': ('stops', None), 'stop above [rad]': ('stops', None),
              'margin [rad]': ('stop_margin', 'stop_margin'),
              'velocity [rad/s]': ('measured_velocity', 'measured_velocity_limit'),
+             'fault [rad/s]': ('measured_velocity_fault', None),
              'braking share [-]': ('braking_share', 'braking_share')}
 _OTHERS = {'tilt': 'rad', 'turn': 'rad/s', 'height': 'm', 'contact_force': 'N', 'unloaded': 's', 'tilt_duration': 's',
-           'measured_position_fault': 'rad beyond the stop', 'measured_velocity_fault': '× its velocity',
-           'command_timeout': 's', 'command_damping_timeout': 's', 'state_timeout': 's', 'max_rejected': 'in a row',
+           'measured_position_fault': 'rad beyond the stop', 'command_timeout': 's', 'command_damping_timeout': 's', 'state_timeout': 's', 'max_rejected': 'in a row',
            'rest_velocity': 'rad/s', 'require_measurements': ''}
 
 

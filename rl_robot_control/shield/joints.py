@@ -85,5 +85,5 @@ def joint_constants(limits: ShieldLimits) -> np.ndarray:
         lower, upper = np.where(finite, lower, 0.0), np.where(finite, upper, 0.0)
         joints['middle'] = (lower + upper) / 2
         joints['half'] = np.where(finite, (upper - lower) / 2 + limits.measured_position_fault, np.inf)
-        joints['too_fast'] = limits.measured_velocity_fault * limits.measured_velocity
+        joints['too_fast'] = limits.measured_velocity_fault
     return joints

@@ -15,6 +15,7 @@ from rl_robot_control.types import FloatArray
 LARGEST_MARGIN = 0.05  # [rad]
 GRAVITY = 9.81  # [m/s²]
 MARGIN_FRACTION = 0.02  # of the joint's range
+IMPOSSIBLE = 2.0  # of the URDF's velocity: no drive turns so fast, so it is a wrong measurement or a broken robot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +39,10 @@ class ShieldLimits:
     stops: tuple[FloatArray, FloatArray] | None = None  # where the joints really end [rad]; None: measured joints are
     # not watched
     measured_velocity: FloatArray | None = None  # of the measured joint [rad/s]; given with the stops
+    measured_velocity_fault: FloatArray | None = None  # at which it is a fault [rad/s]; given with the stops
     stop_margin: FloatArray | float = 0.05  # that measured joints keep from their stops [rad]
     braking_share: FloatArray | float = 0.25  # of the effort that gravity leaves, on which stopping them counts [-]
     measured_position_fault: float = 0.2  # beyond the stop, at which the measurement is a fault [rad]
-    measured_velocity_fault: float = 3.0  # of measured_velocity, at which it is a fault [-]
     overshoot: FloatArray | float = 0.0  # of the reference beyond the limits, while the joint is far from them [rad]
     tilt: float | None = 1.0  # of the base [rad]; None: not checked
     tilt_duration: float = 0.04  # that tilt, turning, height and contact force may be out of bounds for [s]
@@ -74,17 +75,20 @@ class ShieldLimits:
                                      'Reduce position_margin.')
         for name in ('tilt', 'tilt_duration', 'turn', 'contact_force', 'unloaded', 'command_timeout',
                      'command_damping_timeout', 'state_timeout', 'max_rejected', 'rest_velocity',
-                     'measured_position_fault', 'measured_velocity_fault'):
+                     'measured_position_fault'):
             value = getattr(self, name)
             if value is not None and not 0 <= value < np.inf:
                 raise ConfigurationError(f'shield limits: {name} is {value}; it must be a finite number, 0 or more.')
 
     def _check_measured(self) -> None:
-        if (self.stops is None) != (self.measured_velocity is None):
-            raise ConfigurationError('shield limits: to watch the measured joints stops and measured_velocity are needed; '
-                                     'only one of them is given.')
-        if self.measured_velocity is not None:
-            _check_each('measured_velocity', self.measured_velocity, 'above 0', self.measured_velocity > 0)
+        needed = {name: getattr(self, name) for name in ('stops', 'measured_velocity', 'measured_velocity_fault')}
+        missing = [name for name, value in needed.items() if value is None]
+        if 0 < len(missing) < len(needed):
+            raise ConfigurationError(f'shield limits: to watch the measured joints {", ".join(needed)} are needed; '
+                                     f'{", ".join(missing)} is not given.')
+        if not missing:
+            for name in ('measured_velocity', 'measured_velocity_fault'):
+                _check_each(name, needed[name], 'above 0', np.asarray(needed[name]) > 0)
             margin = np.broadcast_to(self.stop_margin, self.velocity.shape)
             _check_each('stop_margin', margin, 'between 0 and half the range', (margin >= 0) & (
                 2 * margin < self.stops[1] - self.stops[0]))
@@ -120,7 +124,8 @@ class ShieldLimits:
                    effort=robot.reference_effort_limit, stiffness=robot.stiffness, damping=robot.damping,
                    default_position=robot.default_position, overshoot=robot.overshoot, jerk=_where_set(robot.jerk_limit),
                    torque_rate=_where_set(robot.torque_rate_limit), stops=(robot.position_lower, robot.position_upper),
-                   measured_velocity=robot.measured_velocity_limit, stop_margin=robot.stop_margin,
+                   measured_velocity=robot.measured_velocity_limit,
+                   measured_velocity_fault=IMPOSSIBLE * robot.velocity_limit, stop_margin=robot.stop_margin,
                    braking_share=robot.braking_share,
                    tilt=rules.tilt_limit if robot.floating else None,
                    tilt_duration=rules.tilt_duration, turn=rules.turn_limit if robot.floating else None,
@@ -153,6 +158,7 @@ def _sources(robot: RobotModel) -> dict[str, str]:
         'height': of('height_limits') if robot.floating else 'fixed base', 'stops': 'URDF',
         'stop_margin': of('stop_margin'), 'braking_share': of('braking_share'),
         'measured_velocity': f'URDF × {rules.measured_velocity_fraction} ({of("measured_velocity_fraction")})',
+        'measured_velocity_fault': f'URDF × {IMPOSSIBLE}',
         'contact_force': f'{of("contact_limit")} × weight from URDF', 'unloaded': of('unloaded_limit'),
         'require_measurements': of('require_measurements'), 'contact_frames': yaml}
 

@@ -132,7 +132,7 @@ def test_rearming_needs_the_right_height():
 
 def test_a_joint_that_cannot_be_where_it_is_said_to_be_latches():
     stops = (np.array([-1.0, -1.0]), np.array([1.0, 1.0]))
-    body = Body(stops=stops, measured_velocity=[5.0, 5.0])
+    body = Body(stops=stops, measured_velocity=[5.0, 5.0], measured_velocity_fault=[15.0, 15.0])
     good = body.state
 
     def broken(**changes):
@@ -143,16 +143,17 @@ def test_a_joint_that_cannot_be_where_it_is_said_to_be_latches():
     body.state = broken(joint_position=[1.25, 0.0])  # 0.2 rad beyond the stop
     assert body.modes(1) == [ShieldMode.LATCHED]
     assert body.step().reason[0] == Reason.JOINT_POSITION
-    body = Body(stops=stops, measured_velocity=[5.0, 5.0])
+    body = Body(stops=stops, measured_velocity=[5.0, 5.0], measured_velocity_fault=[15.0, 15.0])
     good = body.state
-    body.state = broken(joint_velocity=[0.0, -15.5])  # three times as fast as allowed
+    body.state = broken(joint_velocity=[0.0, -15.5])  # faster than any drive
     assert body.modes(1) == [ShieldMode.LATCHED] and body.step().reason[0] == Reason.JOINT_VELOCITY
 
 
 def test_limits_that_make_no_sense_are_refused():
     with pytest.raises(ConfigurationError, match=r'height is \(1.2, 0.4\); the lower limit must be below'):
         make_limits(height=(1.2, 0.4))
-    with pytest.raises(ConfigurationError, match='only one of them is given'):
+    with pytest.raises(ConfigurationError, match='measured_velocity, measured_velocity_fault is not given'):
         make_limits(stops=(np.full(2, -1.0), np.full(2, 1.0)))
     with pytest.raises(ConfigurationError, match='stop_margin of joint 0 is 1.0'):
-        make_limits(stops=(np.full(2, -1.0), np.full(2, 1.0)), measured_velocity=[1.0, 1.0], stop_margin=1.0)
+        make_limits(stops=(np.full(2, -1.0), np.full(2, 1.0)), measured_velocity=[1.0, 1.0],
+                    measured_velocity_fault=[3.0, 3.0], stop_margin=1.0)
