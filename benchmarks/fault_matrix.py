@@ -5,7 +5,7 @@ policy that follows the states at 50 Hz, or the inference node is. For faults of
 too. Fault and response are timed by this process's monotonic clock: from the moment that the fault is there (a signal
 sent, a message handed to the middleware) until the message that shows the response has arrived here.
 
-    python benchmarks/fault_matrix.py --trials 50 --out docs/faults.md
+    python benchmarks/fault_matrix.py --trials 50 --into docs/safety.md
 """
 
 from __future__ import annotations
@@ -160,22 +160,32 @@ class Scene:
             return False
         return future.result().success
 
-    def rearm(self) -> None:
-        """Get the shield to follow commands again, from whatever state."""
+    def recover(self) -> None:
+        """Everything as before the first trial."""
         self.streaming = True
-        if self.operator.value('shield', 'mode') == 'LATCHED':
-            self.until(lambda: self.trigger(interface.REARM), 'the shield is re-armed')
         self.settle()
 
     def settle(self) -> None:
-        """Wait until the shield follows, then forget what was seen."""
+        """Wait until the shield follows, releasing it where it has latched, then forget what was seen.
+
+        Raises:
+            BackendTimeoutError: It does not go on following.
+        """
         for _ in range(20):
             begin = time.monotonic()
-            self.until(lambda: self.shown(begin, 'shield', mode='ACTIVE')() is not None, 'the shield follows')
+            self.until(lambda: any(self.shown(begin, 'shield', mode=mode)() for mode in ('ACTIVE', 'LATCHED')),
+                       'the shield follows')
+            self.release()
             self.listen(0.1 + 0.02 * np.random.default_rng().random())  # faults come at any phase of the loop
             if self.operator.value('shield', 'mode') == 'ACTIVE':
-                break
-        self.events.clear(), self.out.clear()
+                self.events.clear(), self.out.clear()
+                return
+        raise BackendTimeoutError('the shield does not go on following; is the machine busy?')
+
+    def release(self) -> None:
+        """Re-arm the shield where it has latched."""
+        if self.operator.value('shield', 'mode') == 'LATCHED':
+            self.until(lambda: self.trigger(interface.REARM), 'the shield is re-armed')
 
     def _on_status(self, message: Any) -> None:
         for status in message.status:
@@ -204,15 +214,16 @@ class RobotScene(Scene):
             self.follow()
 
     def recover(self) -> None:
-        """Everything as before the first trial."""
         self.streaming = self.inference is None
+        self.settle()
+
+    def release(self) -> None:
         if self.operator.value('supervisor', 'state') == 'TRIPPED':
             self.until(lambda: self.trigger(interface.SUPERVISOR_RELEASE), 'the supervisor is released')
             self.listen(0.6)  # its "stop" is still in force
         if self.operator.value('shield', 'mode') == 'LATCHED':
             # a reset robot is at rest, but not for long: in a latched stop it sinks
             self.until(lambda: self.trigger(interface.SIMULATION_RESET) and self.trigger(interface.REARM), 're-armed')
-        self.settle()
 
     # the policy
 
@@ -317,7 +328,7 @@ def bad_values(scene: Scene, i: int) -> dict[str, float]:
     begin = _spoiled(scene, lambda message: _set(message, i % 29, value))
     took = scene.mode(begin, 'BRAKING', 'NaN or infinity')
     _hold(scene)
-    scene.rearm()
+    scene.recover()
     return {'bad_values': took}
 
 
@@ -341,7 +352,7 @@ def bad_form(scene: Scene, i: int) -> dict[str, float]:
     begin = _spoiled(scene, change)
     took = scene.mode(begin, 'BRAKING', 'wrong number')
     _hold(scene)
-    scene.rearm()
+    scene.recover()
     return {'bad_form': took}
 
 
@@ -394,7 +405,7 @@ def bad_stamp(scene: Scene, i: int) -> dict[str, float]:
 
     begin = _spoiled(scene, change)
     took = scene.mode(begin, 'BRAKING', 'stamp', 'future', 'too old')
-    scene.rearm()
+    scene.recover()
     return {'bad_stamp': took}
 
 
@@ -415,7 +426,7 @@ def bad_state(scene: PuppetScene, i: int) -> dict[str, float]:
     scene.until(lambda: bool(first), 'a bad state is sent')
     took = scene.mode(first[0], 'DAMPING')
     scene.spoil = None
-    scene.rearm()
+    scene.recover()
     return {'bad_state': took}
 
 
@@ -434,7 +445,7 @@ def fall(scene: PuppetScene, i: int) -> dict[str, float]:
     took = scene.mode(first[0], 'LATCHED', 'tilt')
     scene.spoil = None
     scene.listen(0.1)
-    scene.rearm()
+    scene.recover()
     return {'fall': took}
 
 
@@ -691,7 +702,7 @@ def _repeat(scene: Any, fault: Any, trials: int, found: dict[str, list[float]],
         except NoResponseError as error:
             progress(f'{fault.__name__}, trial {i}: {error}')
             seconds = {}
-            scene.recover() if isinstance(scene, RobotScene) else scene.rearm()
+            scene.recover()
         for name in names:
             if name in found:
                 found[name].append(seconds.get(name, float('inf')))
@@ -717,20 +728,15 @@ def _time(seconds: float) -> str:
     return f'{1e3 * seconds:.0f} ms' if seconds >= 0.0995 else f'{1e3 * seconds:.1f} ms'
 
 
-def page(found: dict[str, list[float]], command: str, took: float) -> str:
-    """The page docs/faults.md."""
-    today = datetime.date.today().isoformat()
-    return '\n'.join([
-        '# Faults and reactions', '',
-        'What the robot gets when something fails, measured with real processes and real signals (SIGKILL, SIGSTOP,',
-        'SIGCONT): simulation, shield, supervisor and inference node of a Unitree G1 on its gantry. Times are those of one',
-        'monotonic clock, from the fault to the arrival of the message that shows the response, so they include the',
-        "middleware's way. What the shield guarantees and what it does not: [safety.md](safety.md).", '',
-        f'{today}, `{command}`, {platform.machine()} with {_cores()} cores, Python {platform.python_version()}, '
-        f'{took / 60:.0f} minutes:', '', *table(found), '',
-        '"later" counts the trials beyond the bound. One cycle is 20 ms. The bounds of the policy\'s and the robot\'s silence',
-        "are the shield's time-outs; its node ends them 6 ms early to leave room for its own reaction. A fall is a tilt of",
-        'more than 1 rad that lasts 40 ms.', ''])
+def write_into(document: Path, found: dict[str, list[float]], command: str, took: float) -> None:
+    """Replace what stands between the marks in docs/safety.md by the table."""
+    text, begin, end = document.read_text(), '<!-- fault matrix -->\n', '<!-- end -->'
+    if begin not in text:
+        raise SystemExit(f'{document}: it has no line {begin.strip()!r} after which the table could stand.')
+    head, rest = text.split(begin, 1)
+    where = f'{platform.machine()} with {_cores()} cores, Python {platform.python_version()}, {took / 60:.0f} minutes'
+    table_text = '\n'.join([f'{datetime.date.today().isoformat()}, `{command}`, {where}:', '', *table(found), ''])
+    document.write_text(head + begin + table_text + end + rest.split(end, 1)[1])
 
 
 def _cores() -> int:
@@ -743,7 +749,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--trials', type=int, default=50, help='of each fault')
     parser.add_argument('--rows', nargs='*', default=(), choices=[row.name for row in ROWS], help='only these')
-    parser.add_argument('--out', type=Path, help='page to write')
+    parser.add_argument('--into', type=Path, help='page whose table is replaced')
     parser.add_argument('--json', type=Path, help='file for every single time [s]')
     arguments = parser.parse_args()
     begin = time.monotonic()
@@ -751,9 +757,9 @@ def main() -> None:
     print('\n'.join(table(found)))
     if arguments.json:
         arguments.json.write_text(json.dumps(found))
-    if arguments.out:
+    if arguments.into:
         command = f'python benchmarks/fault_matrix.py --trials {arguments.trials}'
-        arguments.out.write_text(page(found, command, time.monotonic() - begin))
+        write_into(arguments.into, found, command, time.monotonic() - begin)
 
 
 if __name__ == '__main__':

@@ -92,7 +92,7 @@ def measure(minutes: float, out: Path, show=lambda text: None) -> dict:
         with Operator(group.domain.id, watch=group.check) as operator:
             soak = Soak(operator)
             operator.wait_until(lambda: operator.value('shield', 'mode') == 'ACTIVE', 'the shield follows', 60.0)
-            begin = time.monotonic()
+            begin, soak.commands, soak.targets = time.monotonic(), 0, 0
             with out.open('w') as file:
                 print(','.join(COLUMNS), file=file, flush=True)
                 while (elapsed := time.monotonic() - begin) < 60.0 * minutes:

@@ -3,7 +3,8 @@
 The shield's heartbeat comes from the very thread that filters its commands. When it ceases for ``heartbeat_timeout`` by
 this node's own timer on the monotonic clock, or when the middleware says first that the shield is no longer alive, the
 supervisor trips: it makes the robot's side safe, tells any shield that comes back to latch, and stays so until it is
-released. How the robot's side is made safe says ``robot_side``:
+released. It watches a shield that it has heard steadily, or that moves the robot; one that is still starting may stumble.
+How the robot's side is made safe says ``robot_side``:
 
 * ``own_timeout``: the robot damps itself when commands cease, as the simulated one does; its diagnostics confirm it;
 * ``ros2_control``: the controllers that take commands are deactivated, and ``damping_controller`` is activated.
@@ -91,10 +92,10 @@ class SupervisorNode(Node):
                                  settings.damping_controller, settings.switch_timeout)
 
     def _on_heartbeat(self, message: UInt8) -> None:
-        first = not self.watch.heard
-        self.watch.beat(time.monotonic())
+        before = self.watch.watching
+        self.watch.beat(time.monotonic(), at_stake=message.data in _MOVING)
         self._mode = message.data
-        if first:
+        if self.watch.watching and not before:
             self.get_logger().info('the shield is heard: watching it.')
             self._report()
 
@@ -124,7 +125,7 @@ class SupervisorNode(Node):
             self._report()
 
     def _trip(self, why: str) -> None:
-        if self.tripped or not self.watch.heard:
+        if self.tripped or not self.watch.watching:
             return
         self.tripped, self.reason = True, why
         self.trips += 1
@@ -155,7 +156,7 @@ class SupervisorNode(Node):
         now = time.monotonic()
         values = {'state': self._state(), 'robot': self.side.describe(),
                   'robot safe': 'yes' if self.tripped and self.side.confirmed() else 'no' if self.tripped else '-',
-                  'shield': ShieldMode(self._mode).name if self.watch.heard else 'not heard',
+                  'shield': ShieldMode(self._mode).name if self.watch.watching else 'not heard',
                   'silence [ms]': f'{1e3 * self.watch.silence(now):.1f}',
                   'longest silence [ms]': f'{1e3 * self.watch.longest_gap:.1f}',
                   'deadlines missed': str(self.deadlines_missed), 'trips': str(self.trips)}
@@ -166,13 +167,13 @@ class SupervisorNode(Node):
         self._status.publish(message)
 
     def _state(self) -> str:
-        return 'TRIPPED' if self.tripped else 'WATCHING' if self.watch.heard else 'WAITING'
+        return 'TRIPPED' if self.tripped else 'WATCHING' if self.watch.watching else 'WAITING'
 
     def _summary(self) -> tuple[bytes, str]:
         if self.tripped:
             return DiagnosticStatus.ERROR, f'TRIPPED: {self.reason}; {self.side.describe()}'
-        if not self.watch.heard:
-            return DiagnosticStatus.WARN, 'WAITING: the shield has not been heard yet'
+        if not self.watch.watching:
+            return DiagnosticStatus.WARN, 'WAITING: the shield has not been heard steadily yet'
         return DiagnosticStatus.OK, 'WATCHING'
 
 

@@ -32,8 +32,14 @@ class Guard:
         return f'no supervisor for {self._timeout:g} s' if self._required and silent else ''
 
 
+STEADY = 0.5  # [s]
+
+
 class Watch:
     """Notices that a heartbeat ceases.
+
+    It begins to watch when the heart has beaten steadily for ``STEADY``, or at once when something is at stake: a process
+    that is still starting may be kept from running by others that start beside it.
 
     A watchman that was itself kept from running must not take the letters that wait in its own box for silence: after a
     gap between two looks it first reads its mail, once, and then judges.
@@ -46,20 +52,30 @@ class Watch:
     def __init__(self, timeout: float, period: float) -> None:
         self._timeout, self._period = timeout, period
         self._beat: float | None = None
+        self._steady_since, self._watching = 0.0, False
         self._look: float | None = None
         self._excused = False
         self.longest_gap = 0.0  # between two heartbeats [s]
 
     @property
-    def heard(self) -> bool:
-        """Whether there ever was a heartbeat."""
-        return self._beat is not None
+    def watching(self) -> bool:
+        """Whether silence counts."""
+        return self._watching
 
-    def beat(self, now: float) -> None:
-        """A heartbeat has come at a time [s]."""
-        if self._beat is not None:
-            self.longest_gap = max(self.longest_gap, now - self._beat)
+    def beat(self, now: float, at_stake: bool = True) -> None:
+        """A heartbeat has come.
+
+        Args:
+            now: When [s].
+            at_stake: Whether its silence would be dangerous from now on.
+        """
+        gap = 0.0 if self._beat is None else now - self._beat
+        if self._beat is None or gap > self._timeout:
+            self._steady_since = now
+        if self._watching:
+            self.longest_gap = max(self.longest_gap, gap)
         self._beat = now
+        self._watching |= at_stake or now - self._steady_since >= STEADY
 
     def silence(self, now: float) -> float:
         """Time since the latest heartbeat [s]; zero before the first."""
@@ -70,4 +86,4 @@ class Watch:
         late = self._look is not None and now - self._look > 3 * self._period
         self._look = now
         self._excused = late and not self._excused
-        return not self._excused and self.silence(now) > self._timeout
+        return self._watching and not self._excused and self.silence(now) > self._timeout

@@ -316,7 +316,8 @@ class Shield:
         self._latch(self._log.rejected_in_row >= self.limits.max_rejected, Reason.REJECTED_TOO_OFTEN)
         if late:
             self.counters['overruns'] += 1
-            self._latch(np.ones(self.num_robots, dtype=bool), Reason.OVERRUN)
+            # before the first command nothing is published that could have gone on unchecked
+            self._latch((self.mode != ShieldMode.STARTING) & (self.mode != ShieldMode.READY), Reason.OVERRUN)
         event[self.mode == ShieldMode.LATCHED] = Event.FAULT
 
     def _latch(self, mask: BoolArray, reason: Reason) -> None:

@@ -87,6 +87,20 @@ def test_silence_trips_once_it_lasts():
     assert [watch.overdue(6.0 + 0.01 * k) for k in (1, 14, 16, 17)] == [False, False, True, True]
 
 
+def test_a_shield_that_starts_may_stumble():
+    watch = Watch(timeout=0.15, period=0.01)
+    watch.beat(1.0, at_stake=False)
+    assert not watch.watching and not watch.overdue(1.4)
+    for k in range(6):  # from 2.0 on; half a second without a gap has passed at 2.5
+        assert not watch.watching
+        watch.beat(2.0 + 0.1 * k, at_stake=False)
+    assert watch.watching and watch.longest_gap == 0.0
+    assert not watch.overdue(2.65) and watch.overdue(2.66)
+    moves = Watch(timeout=0.15, period=0.01)
+    moves.beat(1.0, at_stake=True)
+    assert moves.watching and moves.overdue(1.16)
+
+
 def test_a_starved_watchman_reads_his_mail_first():
     watch = Watch(timeout=0.15, period=0.01)
     watch.beat(1.0)

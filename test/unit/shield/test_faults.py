@@ -237,6 +237,10 @@ def test_a_cycle_that_comes_too_late_latches_in_real_time_only():
     output = rig.step([0.0, 0.0])
     assert output.mode[0] == ShieldMode.LATCHED and output.reason[0] == Reason.OVERRUN
     assert rig.shield.counters['overruns'][0] == 1
+    rig = Rig(max_period=0.06)
+    rig.step(None)
+    rig.now += 0.5  # nothing has been published yet that could have gone on unchecked
+    assert rig.step(None).mode[0] == ShieldMode.READY and rig.shield.counters['overruns'][0] == 1
     rig = Rig()
     rig.step([0.0, 0.0])
     rig.now += 3600.0
