@@ -173,8 +173,8 @@ class Scene:
         """
         for _ in range(20):
             begin = time.monotonic()
-            self.until(lambda: any(self.shown(begin, 'shield', mode=mode)() for mode in ('ACTIVE', 'LATCHED')),
-                       'the shield follows')
+            self.until(lambda begin=begin: any(self.shown(begin, 'shield', mode=mode)()
+                                               for mode in ('ACTIVE', 'LATCHED')), 'the shield follows')
             self.release()
             self.listen(0.1 + 0.02 * np.random.default_rng().random())  # faults come at any phase of the loop
             if self.operator.value('shield', 'mode') == 'ACTIVE':

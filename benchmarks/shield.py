@@ -1,10 +1,11 @@
 """Time of the shield per command: one Unitree G1, thousands of them, and with links near each other.
 
-``measured`` is the median for one G1 with limits, body checks and its measured stops, in a walk about the default pose that
-needs correcting in about one joint of a hundred, beside a bare ``np.clip`` of the same command. ``with_distances`` is the same
-with the distances of all the pairs in the robot's YAML. ``self_collision`` is what 20 of these pairs add while the arms are driven
-against the body in MuJoCo, where the distances must be looked at and the commands changed. ``batches`` holds batches, and
-their share of the time that MuJoCo takes for one control period of as many robots, with two threads.
+``measured`` is the median for one G1 with limits, body checks and its measured stops, in a walk about the default pose
+that needs correcting in about one joint of a hundred, beside a bare ``np.clip`` of the same command. ``with_distances``
+is the same with the distances of all the pairs in the robot's YAML. ``self_collision`` is what 20 of these pairs add
+while the arms are driven against the body in MuJoCo, where the distances must be looked at and the commands changed.
+``batches`` holds batches, and their share of the time that MuJoCo takes for one control period of as many robots, with
+two threads.
 
     python benchmarks/shield.py
 """
@@ -50,7 +51,8 @@ def measure(cycles: int = 400) -> dict:
     return {'name': 'shield', **single, 'ratio': single['measured'] / single['reference'],
             'unit': 'µs per command of one 29-joint robot (median); reference: np.clip of the same command',
             'without_stops': bare['measured'], 'with_distances': distances['measured'],
-            'self_collision': _crowded(robot, cycles), 'batches': {str(n): _batch(robot, n, cycles) for n in (64, BATCH)}}
+            'self_collision': _crowded(robot, cycles),
+            'batches': {str(n): _batch(robot, n, cycles) for n in (64, BATCH)}}
 
 
 def _walk(robot: RobotModel, shield: Shield, cycles: int) -> dict:
@@ -113,7 +115,8 @@ def _crowded(robot: RobotModel, cycles: int) -> dict:
     acting = [t for t, act in zip(taken, acted) if act]
     return {'pairs': len(make_clearance(robot, LinkTree(robot)).names),
             'measured': 1e6 * statistics.median(a - b for a, b in zip(taken, without)),
-            'whole_command': 1e6 * statistics.median(taken), 'without': 1e6 * statistics.median(without), 'while_acting': 1e6 * statistics.median(acting) if acting else None,
+            'whole_command': 1e6 * statistics.median(taken), 'without': 1e6 * statistics.median(without),
+            'while_acting': 1e6 * statistics.median(acting) if acting else None,
             'acted_share': float(np.mean(acted)), 'unit': 'µs per command (medians); measured: what the distances add'}
 
 

@@ -7,10 +7,10 @@ target is held, as ros2_control's forward controllers do.
 *Stops*: all joints are driven against their limits, and links pass through each other. Printed is how far a *measured*
 joint was beyond its URDF limit at the end of any control period, and how fast it was against the URDF's velocity.
 
-*Links*: the joints that may be corrected for it (of the G1 arms and waist) are driven so that links meet; the others hold
-still. Printed is how near two links of the robot's pairs came, by the convex hulls of their collision shapes; below zero
-they overlap. MuJoCo's contacts push such links apart again, so "without" shows how deep the commands press them in against
-that, and for how long.
+*Links*: the joints that may be corrected for it (of the G1 arms and waist) are driven so that links meet; the others
+hold still. Printed is how near two links of the robot's pairs came, by the convex hulls of their collision shapes;
+below zero they overlap. MuJoCo's contacts push such links apart again, so "without" shows how deep the commands press
+them in against that, and for how long.
 
     python benchmarks/shield_closed_loop.py --minutes 10 --json closed_loop.json
 """
@@ -43,7 +43,8 @@ PHYSICS = {'stops': PhysicsSettings(timestep=0.002, collisions='feet'), 'links':
 ADVERSARIES = {'stops': ('random', 'bang-bang', 'gradient', 'pumping', 'NaN bursts'),
                'links': ('random', 'bang-bang', 'poses', 'closing')}
 SIGHT = 0.05  # greater distances need not be known [m]
-NUDGES = 1e-5 * np.array([[1.0, 2.0, -1.3], [-2.1, 1.4, 1.7], [1.9, -1.1, 2.3], [-5.3, -4.1, -6.7], [7.1, -8.3, 5.9]])  # [m]
+NUDGES = 1e-5 * np.array([[1.0, 2.0, -1.3], [-2.1, 1.4, 1.7], [1.9, -1.1, 2.3], [-5.3, -4.1, -6.7],
+                          [7.1, -8.3, 5.9]])  # [m]
 
 
 class Hulls:
@@ -82,7 +83,7 @@ class Hulls:
             mujoco.mj_kinematics(self._model, self._data)
         for p in near:
             found[p] = min(self._distance(*pair) for pair in self._pairs[p])
-        return np.maximum(found, covers)  # covers hold the hulls, so an answer below theirs is one of MuJoCo's wrong ones
+        return np.maximum(found, covers)  # covers hold the hulls; an answer below theirs is one of MuJoCo's wrong ones
 
     def _distance(self, first: int, second: int) -> float:
         """MuJoCo from 3.3.5 on calls about one pair of separate meshes in 250 touching, with a distance of exactly zero
@@ -207,11 +208,11 @@ def measure(robot_name: str, experiment: str, seconds: float, shielded: bool, se
         progress: Called with the share that is done.
 
     Returns:
-        ``adversaries``: name → ``beyond`` [rad] (negative: it stayed inside), ``joint``, ``fastest`` (share of the URDF's
-        velocity), ``least`` [m] (distance of two links, at most ``SIGHT``), ``pair``, ``overlapping`` (share of the periods
-        in which links overlap), and with the shield ``corrected``, ``held``, ``apart`` (shares of the commands that were
-        changed at all, for a stop, for a distance) and ``latched``. ``microseconds``: what the shield takes per command, in
-        a batch of all adversaries.
+        ``adversaries``: name → ``beyond`` [rad] (negative: it stayed inside), ``joint``, ``fastest`` (share of the
+        URDF's velocity), ``least`` [m] (distance of two links, at most ``SIGHT``), ``pair``, ``overlapping`` (share of
+        the periods in which links overlap), and with the shield ``corrected``, ``held``, ``apart`` (shares of the
+        commands that were changed at all, for a stop, for a distance) and ``latched``. ``microseconds``: what the
+        shield takes per command, in a batch of all adversaries.
     """
     robot, names = load_robot(robot_name), ADVERSARIES[experiment]
     count, tree = len(names), LinkTree(robot)
@@ -254,7 +255,8 @@ def measure(robot_name: str, experiment: str, seconds: float, shielded: bool, se
               for i, name in enumerate(names)}
     if shielded:
         for i, name in enumerate(names):
-            result[name] |= {'corrected': shield.counters['corrected'][i] / steps, 'held': shield.counters['held'][i] / steps,
+            result[name] |= {'corrected': shield.counters['corrected'][i] / steps,
+                             'held': shield.counters['held'][i] / steps,
                              'apart': apart[i] / steps, 'latched': int(shield.counters['latched'][i])}
     return {'adversaries': result, 'microseconds': 1e6 * taken / steps / count}
 
@@ -284,14 +286,14 @@ def table(found: dict[str, dict[str, dict[str, dict]]]) -> list[str]:
     """The results as lines of Markdown tables, without and with the shield side by side."""
     lines = []
     if 'stops' in found:
-        lines += ['| robot | adversary | beyond the URDF limit without | with the shield | speed without | with the shield '
-                  '| corrected | for a stop | latched |', '|---|---|---|---|---|---|---|---|---|']
+        lines += ['| robot | adversary | beyond the URDF limit without | with the shield | speed without '
+                  '| with the shield | corrected | for a stop | latched |', '|---|---|---|---|---|---|---|---|---|']
         lines += [f"| {robot} | {name} | {bare['beyond']:+.3f} rad ({bare['joint']}) | {kept['beyond']:+.3f} rad "
                   f"({kept['joint']}) | {bare['fastest']:.2f} × | {kept['fastest']:.2f} × | {kept['corrected']:.1%} | "
                   f"{kept['held']:.1%} | {kept['latched']} |" for robot, name, bare, kept in _rows(found['stops'])]
     if 'links' in found:
-        lines += ['', '| robot | adversary | least distance without | overlapping without | with the shield | overlapping with '
-                  '| corrected for a distance | latched |', '|---|---|---|---|---|---|---|---|']
+        lines += ['', '| robot | adversary | least distance without | overlapping without | with the shield '
+                  '| overlapping with | corrected for a distance | latched |', '|---|---|---|---|---|---|---|---|']
         lines += [f"| {robot} | {name} | {_millimetres(bare)} | {bare['overlapping']:.1%} | {_millimetres(kept)} | "
                   f"{kept['overlapping']:.2%} | {kept['apart']:.1%} | {kept['latched']} |"
                   for robot, name, bare, kept in _rows(found['links'])]

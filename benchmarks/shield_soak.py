@@ -1,9 +1,9 @@
 """Memory of the shield node over a long time at 200 Hz.
 
-The shield of a Unitree G1 is a process of its own, with everything in force; this process is the robot and the policy. The
-policy swings the arms, a command in a hundred is far beyond the limits, one in a thousand holds NaN, and once a minute the
-robot is lost for a moment, so that the shield brakes, damps and follows again. Every ten seconds a line with the resident
-memory, the threads and the open files of the shield goes to the file given, so that a kill loses nothing.
+The shield of a Unitree G1 is a process of its own, with everything in force; this process is the robot and the policy.
+The policy swings the arms, a command in a hundred is far beyond the limits, one in a thousand holds NaN, and once a
+minute the robot is lost for a moment, so that the shield brakes, damps and follows again. Every ten seconds a line with
+the resident memory, the threads and the open files of the shield goes to the file given, so that a kill loses nothing.
 
     python benchmarks/shield_soak.py --minutes 60 --out soak.csv
 """
@@ -100,7 +100,7 @@ def measure(minutes: float, out: Path, show=lambda text: None) -> dict:
                     print(','.join(map(str, rows[-1])), file=file, flush=True)
                     show(f'{elapsed / 60:.1f} min: {rows[-1][1]} KiB, shield {operator.value("shield", "mode")}')
                     end = time.monotonic() + min(SAMPLE_PERIOD, 60.0 * minutes / 10)
-                    operator.wait_until(lambda: time.monotonic() > end, 'time passes', 60.0)
+                    operator.wait_until(lambda end=end: time.monotonic() > end, 'time passes', 60.0)
     return summary(np.array(rows, dtype=float))
 
 

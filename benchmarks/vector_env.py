@@ -52,7 +52,7 @@ def _case(num_envs: int, seconds: float, training: bool, task: str) -> dict[str,
     while time.monotonic() < end:
         actions = random.normal(0.0, 0.3, (STEPS_PER_TURN, *env.action_space.shape)).astype(np.float32)
         bare.start()
-        own.append(_rate(lambda i: bare.record(i, env.step(actions[i])), num_envs))
+        own.append(_rate(lambda i, actions=actions: bare.record(i, env.step(actions[i])), num_envs))
         reference.append(_rate(bare.replay, num_envs))
     ratios = [a / b for a, b in zip(own, reference, strict=True)]
     env.close(), bare.rollout.close()

@@ -14,8 +14,8 @@ from typing import Any
 
 from rl_robot_control.errors import RobotControlError
 
-PACKAGES = ('numpy', 'numba', 'daqp', 'mujoco', 'gymnasium', 'torch', 'onnx', 'onnxscript', 'onnxruntime', 'pydantic', 'PyYAML', 'typer',
-            'rich', 'mcap', 'matplotlib', 'pillow', 'tensorboard', 'example-robot-data')
+PACKAGES = ('numpy', 'numba', 'daqp', 'mujoco', 'gymnasium', 'torch', 'onnx', 'onnxscript', 'onnxruntime', 'pydantic',
+            'PyYAML', 'typer', 'rich', 'mcap', 'matplotlib', 'pillow', 'tensorboard', 'example-robot-data')
 DRAW = 'import mujoco; c = mujoco.GLContext(64, 64); c.make_current(); c.free()'
 
 
@@ -122,7 +122,8 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (
 
 
 # Column → field of ``ShieldLimits`` and of a joint's YAML, if a joint can have its own.
-_COMMANDED = {'lower [rad]': ('position_lower', 'position_margin'), 'upper [rad]': ('position_upper', 'position_margin'),
+_COMMANDED = {'lower [rad]': ('position_lower', 'position_margin'),
+              'upper [rad]': ('position_upper', 'position_margin'),
               'overshoot [rad]': ('overshoot', 'overshoot'), 'velocity [rad/s]': ('velocity', 'velocity_limit'),
               'acceleration [rad/s²]': ('acceleration', 'acceleration_limit'), 'jerk [rad/s³]': ('jerk', 'jerk_limit'),
               'effort [N·m]': ('effort', 'effort_limit'), 'torque rate [N·m/s]': ('torque_rate', 'torque_rate_limit'),
@@ -133,8 +134,8 @@ _MEASURED = {'stop below [rad]': ('stops', None), 'stop above [rad]': ('stops', 
              'fault [rad/s]': ('measured_velocity_fault', None),
              'braking share [-]': ('braking_share', 'braking_share')}
 _OTHERS = {'tilt': 'rad', 'turn': 'rad/s', 'height': 'm', 'contact_force': 'N', 'unloaded': 's', 'tilt_duration': 's',
-           'measured_position_fault': 'rad beyond the stop', 'command_timeout': 's', 'command_damping_timeout': 's', 'state_timeout': 's', 'max_rejected': 'in a row',
-           'rest_velocity': 'rad/s', 'require_measurements': ''}
+           'measured_position_fault': 'rad beyond the stop', 'command_timeout': 's', 'command_damping_timeout': 's',
+           'state_timeout': 's', 'max_rejected': 'in a row', 'rest_velocity': 'rad/s', 'require_measurements': ''}
 
 
 def limits_tables(robot: str) -> list[Table]:
@@ -194,7 +195,8 @@ def _separation_table(model: Any) -> Table:
     apart, space = model.settings.self_collision, model.settings.workspace
     if model.mass <= 0 or (apart is None and space is None):
         return Table(title=f'{model.name}: distances', columns=(), rows=[],
-                     notes=('self-collision and workspace: not checked; self_collision and workspace in the YAML set them.',))
+                     notes=('self-collision and workspace: not checked; self_collision and workspace in the YAML set '
+                            'them.',))
     clearance = make_clearance(model, LinkTree(model))
     rows = [(name, float(distance)) for name, distance in zip(clearance.names, clearance.minimum, strict=True)]
     notes = [f'self-collision: {source}' + (', pairs: all that could meet (default)' if apart.pairs is None else '')

@@ -23,8 +23,8 @@ _STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
 class MujocoBackend:
     """N independent worlds with one robot each; implements ``Backend``.
 
-    Joint and base states are exact at the end of a step. Sensors (specific force, effort, frames, contacts) are those of
-    the last physics step's beginning, as MuJoCo computes them. The same seeds and commands give the same states, bit
+    Joint and base states are exact at the end of a step. Sensors (specific force, effort, frames, contacts) are those
+    of the last physics step's beginning, as MuJoCo computes them. The same seeds and commands give the same states, bit
     for bit, for any number of threads.
 
     Args:
@@ -102,7 +102,8 @@ class MujocoBackend:
         position = command.position
         if position.shape != (self.num_robots, self.robot.num_joints) or not np.isfinite(position).all():
             raise BackendError(f'a command must be finite and of shape {(self.num_robots, self.robot.num_joints)}; got '
-                               f'shape {position.shape} with {np.count_nonzero(~np.isfinite(position))} values not finite.')
+                               f'shape {position.shape} with {np.count_nonzero(~np.isfinite(position))} values not '
+                               'finite.')
         self.applied = position
         self._control[:] = (position if self._all_free else position[:, self._free])[:, None]
         chunk = max(1, self.num_robots // 16)

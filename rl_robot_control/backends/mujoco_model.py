@@ -18,8 +18,8 @@ BASE_SITE = 'base'
 def build_model(robot: RobotModel, physics: PhysicsSettings, visuals: bool = False) -> mujoco.MjModel:
     """Compile a robot on a floor, with a position drive per joint, an IMU and a sensor set per frame.
 
-    The drives are ``force = stiffness · (target − q) − damping · q̇``, clipped to the URDF's effort. Sensors stand in the
-    order of ``sensor_layout``.
+    The drives are ``force = stiffness · (target − q) − damping · q̇``, clipped to the URDF's effort. Sensors stand in
+    the order of ``sensor_layout``.
 
     Args:
         robot: The robot.

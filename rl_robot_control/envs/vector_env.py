@@ -19,8 +19,8 @@ class RobotVectorEnv(VectorEnv):
     """A task on N robots; an episode that ends starts anew within the same step.
 
     Observations are float32 (N, D), actions float32 (N, A). ``info`` holds ``privileged_observation`` (N, C), what only
-    a critic may see; ``applied_position`` (N, J) and ``shield_correction`` (N, J) [rad]; ``shield_acted`` (N,); and, where
-    episodes ended, ``final_obs`` and ``final_privileged_observation``.
+    a critic may see; ``applied_position`` (N, J) and ``shield_correction`` (N, J) [rad]; ``shield_acted`` (N,); and,
+    where episodes ended, ``final_obs`` and ``final_privileged_observation``.
 
     Args:
         backend: Where the robots live; put ``ShieldedBackend`` around it to learn under the shield.

@@ -59,8 +59,8 @@ def evaluate(policy: Path, *, episodes: int = 50, seed: int = 1, speed: float | 
         PolicyError: The file is damaged, hostile, or made for something else.
     """
     if episodes < 1 or not 0 < duration <= 3600:
-        raise ConfigurationError(f'evaluate: episodes is {episodes} and duration {duration} s; at least 1 episode of more '
-                                 'than 0 and at most 3600 s is needed.')
+        raise ConfigurationError(f'evaluate: episodes is {episodes} and duration {duration} s; at least 1 episode of '
+                                 'more than 0 and at most 3600 s is needed.')
     checked = read_policy(policy)
     robot = load_robot(checked.manifest.robot)
     task = load_task(checked.manifest.task, robot)

@@ -71,8 +71,8 @@ class RunFolder:
         for key in ('robot', 'task', 'algorithm', 'backend', 'num_envs', 'workers', 'seed'):
             if getattr(asked, key) != getattr(stored, key):
                 raise LearningError(
-                    f"'{self.path}' was started with {key}={getattr(stored, key)!r}, not {getattr(asked, key)!r}; resume "
-                    'it with the same settings, or start another run.')
+                    f"'{self.path}' was started with {key}={getattr(stored, key)!r}, not {getattr(asked, key)!r}; "
+                    'resume it with the same settings, or start another run.')
         return TrainingSettings(**{**to_plain(stored), 'steps': asked.steps or stored.steps,
                                    'minutes': asked.minutes or stored.minutes})
 

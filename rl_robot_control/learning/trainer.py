@@ -223,8 +223,8 @@ class _Run:
         losses = self.learner.update(self.observation, self.privileged, self._budget_share())
         self.group.average(self.learner.shared())
         if not self.learner.finite():
-            raise LearningError(f'the parameters stopped being finite after {self.steps} steps; resume from the checkpoint '
-                                'with a lower learning rate.')
+            raise LearningError(f'the parameters stopped being finite after {self.steps} steps; resume from the '
+                                'checkpoint with a lower learning rate.')
         taken = self.group.size * self.env.num_envs * self.rules.horizon
         elapsed = time.monotonic() - began
         self.steps, self.seconds = self.steps + taken, self.seconds + elapsed

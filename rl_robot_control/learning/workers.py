@@ -1,8 +1,8 @@
 """Several processes that learn one policy, each in worlds of its own.
 
-Each worker collects and learns alone for one iteration; then parameters, Adam's moments and the observation's statistics
-are averaged. Averaging once per iteration costs next to nothing and uses every core, where more threads in one process
-would only fight each other.
+Each worker collects and learns alone for one iteration; then parameters, Adam's moments and the observation's
+statistics are averaged. Averaging once per iteration costs next to nothing and uses every core, where more threads in
+one process would only fight each other.
 """
 
 from __future__ import annotations

@@ -6,19 +6,19 @@ the simulation's, so a learner may think for as long as it likes.
 
 What is wrong with the robot's surroundings latches, too: a second publisher on the controller's topic, and on
 ``shield/emergency_stop_heartbeat`` a "stop" or, with ``require_heartbeat``, silence. A supervisor that is gone is a
-warning, and with ``require_supervisor`` it latches. When the robot's states do not follow from one another (a simulation
-was reset, a clock was set), the past is forgotten in real time as well, but no latch is.
+warning, and with ``require_supervisor`` it latches. When the robot's states do not follow from one another (a
+simulation was reset, a clock was set), the past is forgotten in real time as well, but no latch is.
 
 While no safe target is known (no valid state), nothing is published: the robot's own command time-out then damps it. In
 real time nothing is published before the first command, either: whatever holds the robot until then goes on holding it.
 
-Time-outs are counted by this node's own timer, which also looks at each new state: one that is invalid or tilted need not
-wait for the next command. Where publishers promise a deadline or a lease, the middleware's events
-are a second line: each one makes the shield look at once.
+Time-outs are counted by this node's own timer, which also looks at each new state: one that is invalid or tilted need
+not wait for the next command. Where publishers promise a deadline or a lease, the middleware's events are a second
+line: each one makes the shield look at once.
 
 Subscribes: ``joint_states``, ``imu`` (unless the base is fixed), ``policy/command``,
-``shield/emergency_stop_heartbeat``, ``supervisor/status``; and where the robot's limits need them, ``odom`` for the height and
-``contacts/<frame>``: a robot may lack these, but one that had them and lost them is damped.
+``shield/emergency_stop_heartbeat``, ``supervisor/status``; and where the robot's limits need them, ``odom`` for the
+height and ``contacts/<frame>``: a robot may lack these, but one that had them and lost them is damped.
 Publishes: ``<controller>/commands``, ``shield/status`` (at 5 Hz and at every change of mode), ``shield/heartbeat`` (for
 the supervisor; by the thread that filters the commands, so that it ceases where that hangs).
 Serves: ``shield/emergency_stop``, ``shield/rearm``, and in lock-step ``shield/reset``, by which whoever has reset the

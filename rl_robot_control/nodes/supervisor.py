@@ -3,8 +3,8 @@
 The shield's heartbeat comes from the very thread that filters its commands. When it ceases for ``heartbeat_timeout`` by
 this node's own timer on the monotonic clock, or when the middleware says first that the shield is no longer alive, the
 supervisor trips: it makes the robot's side safe, tells any shield that comes back to latch, and stays so until it is
-released. It watches a shield that it has heard steadily, or that moves the robot; one that is still starting may stumble.
-How the robot's side is made safe says ``robot_side``:
+released. It watches a shield that it has heard steadily, or that moves the robot; one that is still starting may
+stumble. How the robot's side is made safe says ``robot_side``:
 
 * ``own_timeout``: the robot damps itself when commands cease, as the simulated one does; its diagnostics confirm it;
 * ``ros2_control``: the controllers that take commands are deactivated, and ``damping_controller`` is activated.

@@ -14,8 +14,8 @@ import numpy as np
 from rl_robot_control import rotations
 from rl_robot_control.report.recording import BaseStates, Recording, latest
 from rl_robot_control.robots import RobotModel
-from rl_robot_control.shield.limits import ShieldLimits
 from rl_robot_control.shield.kernel import OVERSHOOT_SLOPE
+from rl_robot_control.shield.limits import ShieldLimits
 from rl_robot_control.types import FloatArray
 
 TOLERANCE = 1e-6  # [rad, rad/s, N·m] what rounding may add

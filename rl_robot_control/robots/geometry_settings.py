@@ -19,10 +19,10 @@ class SelfCollisionSettings:
 
     pairs: list[tuple[str, str]] | None = None  # each pattern of links against the other; null: all that could meet
     exclude: list[tuple[str, str]] = Field(default_factory=list)  # taken out of the above
-    minimum_distance: Length = 0.01  # between the collision shapes [m]; half of what the default pose has where that is less
+    minimum_distance: Length = 0.01  # between the collision shapes [m]; half of the default pose's where that is less
     approach: Share = 0.8  # of the remaining distance that one control period may use up
-    joints: list[str] = Field(default_factory=lambda: ['.*'])  # regular expressions of the joints whose reference may be
-    # changed; the others are taken where they are measured, because their target is no pose (a walking leg's)
+    joints: list[str] = Field(default_factory=lambda: ['.*'])  # regular expressions of the joints whose reference may
+    # be changed; the others are taken where they are measured, because their target is no pose (a walking leg's)
 
 
 @settings

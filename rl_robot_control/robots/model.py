@@ -35,12 +35,13 @@ class JointSettings:
     acceleration_limit: Positive  # bound on the commanded reference [rad/s²]
     velocity_limit: Positive | None = None  # bound on the commanded reference [rad/s]; null: the shield's fraction of
     # the URDF's. A leg's target jumps every period, as a handle on torque, and may move faster than the joint can.
-    position_margin: Annotated[float, Field(ge=0)] | None = None  # inside the URDF's limits [rad]; null: as for the robot
+    position_margin: Annotated[float, Field(ge=0)] | None = None  # inside the URDF's limits [rad]; null: the robot's
     stop_margin: Annotated[float, Field(ge=0)] | None = None  # that the measured joint keeps from them [rad]; likewise
-    measured_velocity_limit: Positive | None = None  # of the measured joint [rad/s]; null: the shield's fraction of the URDF's
-    braking_share: Share | None = None  # see ``ShieldSettings``; null: as for the robot
-    effort_limit: Positive | None = None  # bound on the torque that the gains ask for [N·m]; null: the shield's fraction of
+    measured_velocity_limit: Positive | None = None  # of the measured joint [rad/s]; null: the shield's fraction of
     # the URDF's
+    braking_share: Share | None = None  # see ``ShieldSettings``; null: as for the robot
+    effort_limit: Positive | None = None  # bound on the torque that the gains ask for [N·m]; null: the shield's
+    # fraction of the URDF's
     jerk_limit: Positive | None = None  # bound on the commanded reference [rad/s³]; null: none
     torque_rate_limit: Positive | None = None  # bound on the torque that the gains ask for [N·m/s]; null: none
     overshoot: Annotated[float, Field(ge=0)] = 0.0  # how far the reference may lie beyond the joint's limit [rad], for
@@ -81,8 +82,8 @@ class ShieldSettings:
     effort_fraction: Share = 0.9  # of the URDF's effort
     measured_velocity_fraction: Share = 1.0  # of the URDF's velocity, for measured joints
     stop_margin: Annotated[float, Field(ge=0)] = 0.05  # that measured joints keep from the URDF's limits [rad]
-    braking_share: Share = 0.25  # of the effort that gravity leaves, on which stopping measured joints counts; the motion of
-    # the other joints has the rest. Less makes them slower near their stops.
+    braking_share: Share = 0.25  # of the effort that gravity leaves, on which stopping measured joints counts; the
+    # motion of the other joints has the rest. Less makes them slower near their stops.
     tilt_limit: Positive | None = 1.0  # [rad]; null: no tilt check (fixed base)
     tilt_duration: float = 0.04  # that tilt, turning or height may be out of bounds for [s]
     turn_limit: Positive | None = None  # angular velocity of the base [rad/s]; null: not checked
@@ -302,7 +303,8 @@ def _settings_of(name: str, patterns: dict[str, JointSettings], path: Path) -> J
     matches = [pattern for pattern in patterns if _matches(pattern, name)]
     if len(matches) != 1:
         found = f'several patterns ({", ".join(matches)})' if matches else 'no pattern'
-        raise RobotDescriptionError(f"{path}: joint '{name}' matches {found} under 'joints'; it must match exactly one.")
+        raise RobotDescriptionError(f"{path}: joint '{name}' matches {found} under 'joints'; it must match exactly "
+                                    'one.')
     return patterns[matches[0]]
 
 
@@ -310,7 +312,8 @@ def _matches(pattern: str, name: str) -> bool:
     try:
         return re.fullmatch(pattern, name) is not None
     except re.error as error:
-        raise ConfigurationError(f"'{pattern}' is no regular expression for names of joints or frames: {error}.") from error
+        raise ConfigurationError(f"'{pattern}' is no regular expression for names of joints or frames: "
+                                 f'{error}.') from error
 
 
 def _array(values: Iterable[float]) -> FloatArray:

@@ -14,8 +14,8 @@ _OLD_PROFILE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
 def keep_to_this_machine() -> None:
     """Set this process's environment, before its first participant, so that it and its children use the loop-back only.
 
-    With Fast DDS, the middleware of most ROS 2 distributions, that is the profile ``config/dds/loopback.xml``, which says
-    why it does without shared memory. A profile or a discovery range that the user has set stays in force.
+    With Fast DDS, the middleware of most ROS 2 distributions, that is the profile ``config/dds/loopback.xml``, which
+    says why it does without shared memory. A profile or a discovery range that the user has set stays in force.
     """
     given = os.environ.get(PROFILE) or os.environ.get(_OLD_PROFILE)
     fast_dds = os.environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp').startswith('rmw_fastrtps')

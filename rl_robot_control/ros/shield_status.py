@@ -56,7 +56,8 @@ class Corrections:
         checks = f' ({", ".join(sorted(self._checks))})' if self._checks else ''
         text = f'{", ".join(named[:_MOST_NAMED])}{more}{checks}' if named else 'none'
         values = {f'correction {self._names[i]} [rad]': f'{self._largest[i]:.6g}' for i in joints}
-        return make_status(WARN if named else OK, name, text, values | dict.fromkeys(sorted(self._constraints), 'kept apart'))
+        return make_status(WARN if named else OK, name, text,
+                           values | dict.fromkeys(sorted(self._constraints), 'kept apart'))
 
 
 def make_status(level: bytes, name: str, text: str, values: Mapping[str, str], hardware: str = '') -> DiagnosticStatus:

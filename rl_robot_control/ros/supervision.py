@@ -38,8 +38,8 @@ STEADY = 0.5  # [s]
 class Watch:
     """Notices that a heartbeat ceases.
 
-    It begins to watch when the heart has beaten steadily for ``STEADY``, or at once when something is at stake: a process
-    that is still starting may be kept from running by others that start beside it.
+    It begins to watch when the heart has beaten steadily for ``STEADY``, or at once when something is at stake: a
+    process that is still starting may be kept from running by others that start beside it.
 
     A watchman that was itself kept from running must not take the letters that wait in its own box for silence: after a
     gap between two looks it first reads its mail, once, and then judges.

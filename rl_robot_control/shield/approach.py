@@ -61,19 +61,19 @@ def _box(joints, period, mass, speed, position, velocity, target, low, high):
     """How far each target may be changed, so that the drive can follow and the joint is not too fast for its stops."""
     for j in range(len(joints)):
         joint, q, v = joints[j], position[j], velocity[j]
-        effect = period * joint.stiffness / (mass[j, j] + period * joint.damping)  # of the target on the speed, at least
+        effect = period * joint.stiffness / (mass[j, j] + period * joint.damping)  # of a target on speed, at least
         least, most = between(joint, -math.inf, q, v) - target[j], between(joint, math.inf, q, v) - target[j]
         slowest = max(least, (-fastest(joint, period, q, v, -1.0) - speed[j]) / effect)
         quickest = min(most, (fastest(joint, period, q, v, 1.0) - speed[j]) / effect)
         low[j], high[j] = min(slowest, 0.0), max(quickest, 0.0)  # no change is always possible
 
 
-@compiled(numba.int64(Joints, Links, Indices, Indices, Flags, numba.float64, Vector, Vector, Vector, Vector, Vector, Flags,
-                      Matrix, Indices, Indices, Matrix, Indices, Indices, Indices, Vector, Vector, Matrix, Vector, Vector,
-                      Matrix, Vector,
-                      Vector, Vector, Vector, Indices))
-def approach(joints, links, parents, joint_of, slides, period, position, velocity, turn, down, target, may, shapes, link_of,
-             starts, corners, pair_of, first, second, minimum, share, reach, known, bound, rows, rates, limits, low, high, which):
+@compiled(numba.int64(Joints, Links, Indices, Indices, Flags, numba.float64, Vector, Vector, Vector, Vector, Vector,
+                      Flags, Matrix, Indices, Indices, Matrix, Indices, Indices, Indices, Vector, Vector, Matrix,
+                      Vector, Vector, Matrix, Vector, Vector, Vector, Vector, Indices))
+def approach(joints, links, parents, joint_of, slides, period, position, velocity, turn, down, target, may, shapes,
+             link_of, starts, corners, pair_of, first, second, minimum, share, reach, known, bound, rows, rates, limits,
+             low, high, which):
     """Whether the targets of one robot bring links together too fast; if so, what bounds the targets.
 
     Args:
@@ -86,15 +86,15 @@ def approach(joints, links, parents, joint_of, slides, period, position, velocit
         down: (3,) direction of gravity there.
         target: (J,) [rad]
         may: (J,) joints whose target may be changed.
-        shapes: (S, SHAPE) see ``distances.survey``, as are ``link_of``, ``starts``, ``corners``, ``pair_of``, ``first`` and
-            ``second``.
+        shapes: (S, SHAPE) see ``distances.survey``, as are ``link_of``, ``starts``, ``corners``, ``pair_of``,
+            ``first`` and ``second``.
         minimum: (P,) d₀ [m].
         share: (P,) γ.
         reach: (P, J) upper bounds of the change of distance per joint movement [m/rad].
         known: (J,) pose for which ``bound`` holds; becomes the measured one [rad].
         bound: (P,) lower bounds of the distances [m].
-        rows: (P + 2·J, J) receives the change of -g·v⁺ with the targets [1/s]; then that of the speeds of joints that must not
-            be made too fast, or faster than they are.
+        rows: (P + 2·J, J) receives the change of -g·v⁺ with the targets [1/s]; then that of the speeds of joints that
+            must not be made too fast, or faster than they are.
         rates: (P + 2·J,) receives -g·v⁺ for the targets as they are [m/s], then these speeds [rad/s].
         limits: (P + 2·J,) receives what they may be.
         low: (J,) receives the least change of each target [rad].
@@ -112,10 +112,11 @@ def approach(joints, links, parents, joint_of, slides, period, position, velocit
     mass, factor = np.empty((size, size)), np.empty((size, size))
     torque, momentum, gradient, speed = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
     lines, normals, nearest = np.empty((pairs, 6)), np.empty((pairs, 3)), np.zeros(pairs, dtype=np.int64)
-    if not predict(joints, links, parents, joint_of, slides, period, position, velocity, turn, down, pose, bodies, motion,
-                   mass, factor, torque, momentum):
+    if not predict(joints, links, parents, joint_of, slides, period, position, velocity, turn, down, pose, bodies,
+                   motion, mass, factor, torque, momentum):
         return 0
-    survey(shapes, link_of, starts, corners, pose, pair_of, first, second, cutoff, doubtful, bound, lines, normals, nearest)
+    survey(shapes, link_of, starts, corners, pose, pair_of, first, second, cutoff, doubtful, bound, lines, normals,
+           nearest)
     found, wrong = 0, False
     for p in range(pairs):
         if not (doubtful[p] and bound[p] < cutoff[p]):
@@ -159,10 +160,11 @@ def approach(joints, links, parents, joint_of, slides, period, position, velocit
     return found
 
 
-@compiled(numba.void(Joints, Links, Indices, Indices, Flags, numba.float64, Matrix, Matrix, Matrix, Matrix, Matrix, Flags, Matrix,
-                     Indices, Indices, Matrix, Indices, Indices, Indices, Vector, Vector, Matrix, Matrix, Matrix, Flags, Flags))
-def approaching(joints, links, parents, joint_of, slides, period, position, velocity, turn, down, target, may, shapes, link_of,
-                starts, corners, pair_of, first, second, minimum, share, reach, known, bound, usable, wrong):
+@compiled(numba.void(Joints, Links, Indices, Indices, Flags, numba.float64, Matrix, Matrix, Matrix, Matrix, Matrix,
+                     Flags, Matrix, Indices, Indices, Matrix, Indices, Indices, Indices, Vector, Vector, Matrix, Matrix,
+                     Matrix, Flags, Flags))
+def approaching(joints, links, parents, joint_of, slides, period, position, velocity, turn, down, target, may, shapes,
+                link_of, starts, corners, pair_of, first, second, minimum, share, reach, known, bound, usable, wrong):
     """For which of N robots ``approach`` finds something.
 
     Args as there, those of the robots with a leading axis N; and:
@@ -174,6 +176,6 @@ def approaching(joints, links, parents, joint_of, slides, period, position, velo
     low, high = np.empty(size), np.empty(size)
     for n in range(len(usable)):
         wrong[n] = usable[n] and approach(
-            joints, links, parents, joint_of, slides, period, position[n], velocity[n], turn[n], down[n], target[n], may, shapes,
-            link_of, starts, corners, pair_of, first, second, minimum, share, reach, known[n], bound[n], row, rate, limit, low,
-            high, which) > 0
+            joints, links, parents, joint_of, slides, period, position[n], velocity[n], turn[n], down[n], target[n],
+            may, shapes, link_of, starts, corners, pair_of, first, second, minimum, share, reach, known[n], bound[n],
+            row, rate, limit, low, high, which) > 0

@@ -8,7 +8,7 @@ import numpy as np
 
 from rl_robot_control.shield.limits import ShieldLimits
 from rl_robot_control.shield.output import Reason
-from rl_robot_control.types import BoolArray, FloatArray, RobotState
+from rl_robot_control.types import BoolArray, RobotState
 
 _ROUNDING = 1e-9  # [s]; sums of control periods are not exact
 LOADED = 1.0  # least force that counts as contact [N]

@@ -1,7 +1,7 @@
 """What must keep apart: pairs of links, and frames and boxes of the workspace, all as pairs of convex shapes.
 
-Links count by the convex hulls of their collision shapes, as in MuJoCo. A box that a frame must stay out of is a shape of
-the base; one that it must stay in are six of them, its walls.
+Links count by the convex hulls of their collision shapes, as in MuJoCo. A box that a frame must stay out of is a shape
+of the base; one that it must stay in are six of them, its walls.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class ShapePairs:
         pairs: For each of the P distances the pairs of shapes of which the nearest counts.
 
     Attributes:
-        shapes: (S, SHAPE) see ``distances``, as are ``links``, ``starts``, ``corners``, ``pair_of``, ``first``, ``second``.
+        shapes: (S, SHAPE) see ``distances``, as are ``links``, ``starts``, ``corners``, ``pair_of``, ``first`` and
+            ``second``.
         reach: (P, J) upper bounds of the change of distance per joint movement [m/rad].
     """
 
@@ -64,7 +65,8 @@ class ShapePairs:
         self.starts = np.cumsum([0, *(len(shape.corners) for _, shape in shapes)], dtype=np.int64)
         self.corners = np.concatenate([shape.corners for _, shape in shapes])
         balls = [_ball(shape) for _, shape in shapes]
-        self.shapes = np.array([[*centre, ball, shape.radius] for (_, shape), (centre, ball) in zip(shapes, balls, strict=True)])
+        self.shapes = np.array([[*centre, ball, shape.radius]
+                                for (_, shape), (centre, ball) in zip(shapes, balls, strict=True)])
         rows = [(p, a, b) for p, each in enumerate(pairs) for a, b in each]
         self.pair_of, self.first, self.second = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
         self.reach = np.zeros((len(pairs), tree.num_joints))
@@ -111,7 +113,8 @@ class Clearance(ShapePairs):
             if distance <= 0:
                 what = ('is violated' if rule.check == 'workspace' else 'touch')
                 advice = 'move the box' if rule.check == 'workspace' else 'put this pair under exclude'
-                raise ConfigurationError(f'{robot.name}: {rule.check}: {rule.name} {what} in the default pose; {advice}.')
+                raise ConfigurationError(f'{robot.name}: {rule.check}: {rule.name} {what} in the default pose; '
+                                         f'{advice}.')
         self.minimum = np.minimum([rule.minimum for rule in rules], default / 2)
 
 
@@ -145,8 +148,9 @@ def _keep_links_apart(robot: RobotModel, tree: LinkTree, rules: SelfCollisionSet
         numbers.append(list(range(len(shapes), len(shapes) + len(own))))
         shapes += [(link, reduced(shape)) for shape in own]
     pairs = _derived(robot, tree, rules, shapes, numbers) if rules.pairs is None else _named(robot, tree, rules)
-    return [_Rule(f'{tree.names[a]} – {tree.names[b]}', 'self_collision', list(itertools.product(numbers[a], numbers[b])),
-                  rules.approach, rules.minimum_distance) for a, b in pairs]
+    return [_Rule(f'{tree.names[a]} – {tree.names[b]}', 'self_collision',
+                  list(itertools.product(numbers[a], numbers[b])), rules.approach, rules.minimum_distance)
+            for a, b in pairs]
 
 
 def _named(robot: RobotModel, tree: LinkTree, rules: SelfCollisionSettings) -> list[tuple[int, int]]:
@@ -159,8 +163,8 @@ def _named(robot: RobotModel, tree: LinkTree, rules: SelfCollisionSettings) -> l
         bare = [tree.names[link] for link in pair if not tree.shapes[link]]
         if bare or tree.adjoin(*pair):
             why = f"'{bare[0]}' has no collision shape" if bare else 'one joint connects them'
-            raise ConfigurationError(f'{robot.name}: self_collision: {" – ".join(tree.names[link] for link in pair)} cannot '
-                                     f'be kept apart: {why}; put this pair under exclude.')
+            raise ConfigurationError(f'{robot.name}: self_collision: {" – ".join(tree.names[link] for link in pair)} '
+                                     f'cannot be kept apart: {why}; put this pair under exclude.')
     return chosen
 
 
@@ -169,7 +173,8 @@ def _derived(robot: RobotModel, tree: LinkTree, rules: SelfCollisionSettings, sh
     """All pairs of links that may meet, and that a joint which may be corrected keeps apart."""
     excluded = {frozenset(pair) for pair in _expand(robot, tree, rules.exclude)}
     solid = [link for link, own in enumerate(numbers) if own]
-    pairs = [pair for pair in itertools.combinations(solid, 2) if not tree.adjoin(*pair) and frozenset(pair) not in excluded]
+    pairs = [pair for pair in itertools.combinations(solid, 2)
+             if not tree.adjoin(*pair) and frozenset(pair) not in excluded]
     if pairs:
         trial = ShapePairs(tree, shapes, [list(itertools.product(numbers[a], numbers[b])) for a, b in pairs])
         moving = np.isin(np.arange(robot.num_joints), robot.joint_indices(rules.joints))
@@ -178,7 +183,8 @@ def _derived(robot: RobotModel, tree: LinkTree, rules: SelfCollisionSettings, sh
         poses = np.random.default_rng(0).uniform(lower, upper, size=(_POSES, robot.num_joints))
         sight = rules.minimum_distance + _NEAR
         seen = np.array([trial.distances(pose, sight) for pose in poses])
-        useful = (trial.reach[:, moving] > 0).any(axis=1) & (seen.min(axis=0) < sight) & (np.ptp(seen, axis=0) > _VARIES)
+        useful = ((trial.reach[:, moving] > 0).any(axis=1) & (seen.min(axis=0) < sight)
+                  & (np.ptp(seen, axis=0) > _VARIES))
         useful &= trial.distances(robot.default_position, sight) > 0  # shapes of neighbours often overlap
         pairs = [pair for pair, keep in zip(pairs, useful, strict=True) if keep]
     if not pairs:
@@ -197,7 +203,8 @@ def _matching(robot: RobotModel, tree: LinkTree, pattern: str) -> list[int]:
     try:
         found = {link: None for name, link in tree.link_of.items() if re.fullmatch(pattern, name)}
     except re.error as error:
-        raise ConfigurationError(f"{robot.name}: self_collision: '{pattern}' is no regular expression: {error}.") from error
+        raise ConfigurationError(f"{robot.name}: self_collision: '{pattern}' is no regular expression: "
+                                 f'{error}.') from error
     if not found:
         raise UnknownNameError(f'link of {robot.name}', pattern, tree.link_of, where='self_collision')
     return list(found)

@@ -1,8 +1,8 @@
 """How this room's arithmetic is compiled: by numba, when it is first imported, and kept on disk.
 
-numba looks at one file to decide whether what it kept is still true, and not at the functions or constants of other files that
-went into it. A shield that silently runs yesterday's arithmetic is no shield; so it is kept in a folder that is named by
-the content of every file of this room.
+numba looks at one file to decide whether what it kept is still true, and not at the functions or constants of other
+files that went into it. A shield that silently runs yesterday's arithmetic is no shield; so it is kept in a folder that
+is named by the content of every file of this room.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def _folder() -> str:
             found.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError:  # a home that is not there
             continue
-        if found.stat().st_uid == os.getuid() and os.access(found, os.W_OK):  # else somebody else's code might lie there
+        if found.stat().st_uid == os.getuid() and os.access(found, os.W_OK):  # else others' code might lie there
             _forget_old(ours)
             return str(found)
-    raise OSError(f'the shield is compiled when it first runs, and neither {home} nor {tempfile.gettempdir()} can be written; '
-                  'set XDG_CACHE_HOME to a folder that can.')
+    raise OSError(f'the shield is compiled when it first runs, and neither {home} nor {tempfile.gettempdir()} can be '
+                  'written; set XDG_CACHE_HOME to a folder that can.')
 
 
 def _forget_old(folder: Path) -> None:

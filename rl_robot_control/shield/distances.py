@@ -11,17 +11,18 @@ from rl_robot_control.shield.compiled import compiled
 from rl_robot_control.shield.hulls import hull_distance
 from rl_robot_control.shield.mechanics import POSITION, ROTATION, SCREW_SHIFT, SCREW_TURN, Indices, Matrix, Vector
 
-# Constants of each shape: columns of an array (S, SHAPE), in metres and in the frame of its link. A shape is all points no
-# farther than the radius from the hull of its corners.
+# Constants of each shape: columns of an array (S, SHAPE), in metres and in the frame of its link. A shape is all points
+# no farther than the radius from the hull of its corners.
 CENTRE = 0  # 3, of the ball around it
 BALL = 3  # radius of that ball
 RADIUS = 4
 SHAPE = 5
 
 
-@compiled(numba.void(Matrix, Indices, Indices, Matrix, Matrix, Indices, Indices, Indices, Vector, numba.boolean[::1], Vector,
-                     Matrix, Matrix, Indices))
-def survey(shapes, links, starts, corners, pose, pair_of, first, second, cutoff, wanted, found, lines, normals, nearest):
+@compiled(numba.void(Matrix, Indices, Indices, Matrix, Matrix, Indices, Indices, Indices, Vector, numba.boolean[::1],
+                     Vector, Matrix, Matrix, Indices))
+def survey(shapes, links, starts, corners, pose, pair_of, first, second, cutoff, wanted, found, lines, normals,
+           nearest):
     """Distances of pairs of groups of shapes, each the least of its pairs of shapes.
 
     Args:
@@ -63,8 +64,8 @@ def survey(shapes, links, starts, corners, pose, pair_of, first, second, cutoff,
             continue
         for i in range(3):
             normal[i] = normal[i] / apart if apart > 1e-9 else 1.0 if i == 2 else 0.0
-        value = hull_distance(corners, starts[a], starts[a + 1], pose[links[a]], starts[b], starts[b + 1], pose[links[b]],
-                              found[p] + radii, line, normal) - radii
+        value = hull_distance(corners, starts[a], starts[a + 1], pose[links[a]], starts[b], starts[b + 1],
+                              pose[links[b]], found[p] + radii, line, normal) - radii
         if value < found[p]:
             found[p], nearest[p] = value, k
             for i in range(3):

@@ -10,7 +10,6 @@ from rl_robot_control.shield.output import Reason
 from rl_robot_control.shield.validation import finite_rows
 from rl_robot_control.types import BoolArray, FloatArray, JointCommand
 
-
 REGULAR = 0.2  # of a period, by which a cycle may come early or late
 
 

@@ -1,10 +1,10 @@
 """Distances between the convex hulls of points, compiled: the algorithm of Gilbert, Johnson and Keerthi (1988).
 
 Seen from hull a, hull b is the set of all differences between their points; their distance is that of this set from the
-origin. It is approached by simplices of corners, each the farthest toward the origin from the best point so far. For any
-direction n the gap between two hulls along n is at most their distance. The largest gap found is what is taken: where the
-search ends early, hulls are thought nearer than they are and never farther. Hulls that overlap are as far apart as the
-greatest gap that is found from some directions on, then negative.
+origin. It is approached by simplices of corners, each the farthest toward the origin from the best point so far. For
+any direction n the gap between two hulls along n is at most their distance. The largest gap found is what is taken:
+where the search ends early, hulls are thought nearer than they are and never farther. Hulls that overlap are as far
+apart as the greatest gap that is found from some directions on, then negative.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def _square(points, weight):
     """Squared distance of a weighted point from the origin."""
     total = 0.0
     for c in range(3):
-        along = weight[0] * points[0, c] + weight[1] * points[1, c] + weight[2] * points[2, c] + weight[3] * points[3, c]
+        along = (weight[0] * points[0, c] + weight[1] * points[1, c]
+                 + weight[2] * points[2, c] + weight[3] * points[3, c])
         total += along * along
     return total
 
@@ -101,7 +102,6 @@ def _triangle(points, i, j, k, weight, trial):
 @compiled(numba.boolean(Matrix, Vector, Matrix))
 def _tetrahedron(points, weight, trials):
     """Weights of four points, between which the origin is nearest; true if it lies inside."""
-    a, b, c, d = points[0], points[1], points[2], points[3]
     inside, best = True, math.inf
     for face in range(4):
         i, j, k, other = ((0, 1, 2, 3) if face == 0 else (0, 1, 3, 2) if face == 1 else (0, 2, 3, 1) if face == 2
@@ -121,8 +121,8 @@ def _tetrahedron(points, weight, trials):
     return inside
 
 
-@compiled(numba.float64(Matrix, numba.int64, numba.int64, Vector, numba.int64, numba.int64, Vector, Vector, Vector, Vector,
-                        Vector))
+@compiled(numba.float64(Matrix, numba.int64, numba.int64, Vector, numba.int64, numba.int64, Vector, Vector, Vector,
+                        Vector, Vector))
 def _escape(corners, start, end, pose, first, last, other, line, normal, p, q):
     """Greatest gap of overlapping hulls that is found; the direction becomes its own."""
     best, turn = -math.inf, 0.5
@@ -163,10 +163,10 @@ def _escape(corners, start, end, pose, first, last, other, line, normal, p, q):
     return best
 
 
-@compiled(numba.float64(Matrix, numba.int64, numba.int64, Vector, numba.int64, numba.int64, Vector, numba.float64, Vector,
-                        Vector))
+@compiled(numba.float64(Matrix, numba.int64, numba.int64, Vector, numba.int64, numba.int64, Vector, numba.float64,
+                        Vector, Vector))
 def hull_distance(corners, start, end, pose, first, last, other, cutoff, line, normal):
-    """Distance of two placed hulls, negative where they overlap; where it is not below the cutoff, any value from there on.
+    """Distance of two placed hulls, negative where they overlap; where not below the cutoff, any value from there on.
 
     Args:
         corners: (V, 3) of all hulls, each in the frame of its link.

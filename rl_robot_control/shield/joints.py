@@ -41,8 +41,9 @@ class JointBounds:
             self._memory[row, index] = 0.0
         self._memory[kernel.TORQUE, index] = np.nan
 
-    def limit(self, target: FloatArray, position: FloatArray, velocity: FloatArray, active: BoolArray, following: BoolArray,
-              usable: BoolArray, elapsed: float, flags: BoolArray) -> tuple[FloatArray, BoolArray]:
+    def limit(self, target: FloatArray, position: FloatArray, velocity: FloatArray, active: BoolArray,
+              following: BoolArray, usable: BoolArray, elapsed: float,
+              flags: BoolArray) -> tuple[FloatArray, BoolArray]:
         """Move the references.
 
         Args:
@@ -64,7 +65,7 @@ class JointBounds:
         return output, conflicts
 
     def faults(self, position: FloatArray, velocity: FloatArray) -> tuple[BoolArray, BoolArray]:
-        """Which robots (N,) have a joint so far beyond its limits, or so fast, that it cannot be believed or stopped."""
+        """Which robots (N,) have a joint too far beyond its limits, or too fast, to be believed or stopped."""
         with np.errstate(invalid='ignore'):
             far = np.abs(position - self.constants['middle']) > self.constants['half']
             return far.any(axis=1), (np.abs(velocity) > self.constants['too_fast']).any(axis=1)

@@ -113,9 +113,10 @@ def _explain(joint, at, motion, lower, upper, step, fastest, wish, gentle, wante
     active[BY_TORQUE, n, j] = wanted != gentle and chosen != reachable
 
 
-@compiled(numba.void(_Joints, _Memory, _Array, _Array, _Array, _Mask, _Mask, _Mask, numba.float64, numba.float64, _Array,
-                     numba.boolean[:, :, ::1], _Mask))
-def limit(joints, memory, target, position, velocity, active, following, usable, elapsed, period, output, flags, conflicts):
+@compiled(numba.void(_Joints, _Memory, _Array, _Array, _Array, _Mask, _Mask, _Mask, numba.float64, numba.float64,
+                     _Array, numba.boolean[:, :, ::1], _Mask))
+def limit(joints, memory, target, position, velocity, active, following, usable, elapsed, period, output, flags,
+          conflicts):
     """Move the references, and work out the targets for the drives.
 
     Args:

@@ -15,7 +15,8 @@ from rl_robot_control.shield import mechanics
 from rl_robot_control.types import FloatArray
 
 Frame = tuple[FloatArray, FloatArray]  # origin (3,) and axes (3, 3), as columns, in a common frame
-_OPTIONS = ('<mujoco><compiler discardvisual="true" strippath="false" fusestatic="false" balanceinertia="true"/></mujoco>')
+_OPTIONS = ('<mujoco><compiler discardvisual="true" strippath="false" fusestatic="false" balanceinertia="true"/>'
+            '</mujoco>')
 _SIDES = 16  # of the polygon around a cylinder
 
 
@@ -97,8 +98,8 @@ class LinkTree:
     def place(self, position: FloatArray) -> FloatArray:
         """Poses (B, ``mechanics.POSE``) with the joints at (J,) [rad]."""
         pose = np.zeros((len(self.links), mechanics.POSE))
-        mechanics.place(self.links, self.parents, self.joints, self.slides, np.ascontiguousarray(position, dtype=np.float64),
-                        pose)
+        mechanics.place(self.links, self.parents, self.joints, self.slides,
+                        np.ascontiguousarray(position, dtype=np.float64), pose)
         return pose
 
     def local(self, part: str, point: FloatArray) -> FloatArray:
@@ -185,8 +186,8 @@ def _shape(model: mujoco.MjModel, geom: int) -> Shape:
         angle = np.arange(_SIDES) * (2 * np.pi / _SIDES)
         x, y = a / np.cos(np.pi / _SIDES) * np.array([np.cos(angle), np.sin(angle)])  # around the circle
         return Shape(np.concatenate([np.stack([x, y, np.full(_SIDES, z)], axis=1) for z in (-b, b)]))
-    raise RobotDescriptionError(f"a collision shape of link '{model.body(model.geom_bodyid[geom]).name}' is a {kind.name}; "
-                                'a URDF has boxes, cylinders, spheres and meshes.')
+    raise RobotDescriptionError(f"a collision shape of link '{model.body(model.geom_bodyid[geom]).name}' is a "
+                                f'{kind.name}; a URDF has boxes, cylinders, spheres and meshes.')
 
 
 def _hull(model: mujoco.MjModel, mesh: int) -> FloatArray:

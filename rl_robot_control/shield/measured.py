@@ -1,11 +1,13 @@
-"""Keeps the measured robot from its stops and from itself: targets bound where the joints will go, not only where they should be.
+"""Keeps the measured robot from its stops and from itself.
 
-The references can always brake before their limits. The joints follow late, and gravity and each other's motion draw them
-elsewhere. So each cycle asks what the targets will make of the joints, by the robot's own inertia (``prediction``). Each
-joint that would be too fast for its stop gives way, by as much as that takes, and as the effort allows; then the distances
-between links are seen to (``separation``), as far as the stops allow.
+Targets bound where the joints will go, not only where they should be. The references can always brake before their
+limits. The joints follow late, and gravity and each other's motion draw them elsewhere. So each cycle asks what the
+targets will make of the joints, by the robot's own inertia (``prediction``). Each joint that would be too fast for its
+stop gives way, by as much as that takes, and as the effort allows; then the distances between links are seen to
+(``separation``), as far as the stops allow.
 
-This is a prediction and no guarantee: contact, a payload and wrong inertias are not in it. A floating base is taken as held.
+This is a prediction and no guarantee: contact, a payload and wrong inertias are not in it. A floating base is taken as
+held.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ class MeasuredGuard:
         separation: Distances to keep; None: none.
     """
 
-    def __init__(self, constants: np.ndarray, tree: LinkTree, period: float, separation: Separation | None = None) -> None:
+    def __init__(self, constants: np.ndarray, tree: LinkTree, period: float,
+                 separation: Separation | None = None) -> None:
         self._robot = constants, tree.links, tree.parents, tree.joints, tree.slides, period
         self._separation = separation
 
@@ -59,15 +62,17 @@ class MeasuredGuard:
             turn: (N, 3) angular velocity of the base, in its frame [rad/s].
             down: (N, 3) direction of gravity there.
             usable: (N,) robots whose state is known; the others' targets are left alone.
-            following: (N,) robots that follow commands; one that is damped must not begin to move for a distance's sake.
+            following: (N,) robots that follow commands; one that is damped must not begin to move for a distance's
+                sake.
 
         Returns:
             Which targets the stops changed (N, J), and for each check which targets distances changed (N, J).
         """
         at_stop = np.zeros(target.shape, dtype=bool)
         keep_joints(*self._robot, position, velocity, turn, down, usable, target, at_stop)
-        near = {} if self._separation is None else self._separation.keep(self._robot, target, position, velocity, turn, down,
-                                                                         usable & following)
+        near = {}
+        if self._separation is not None:
+            near = self._separation.keep(self._robot, target, position, velocity, turn, down, usable & following)
         return at_stop, near
 
 
@@ -87,8 +92,8 @@ def make_guard(robot: RobotModel, limits: ShieldLimits, period: float, num_robot
     """
     if robot.mass <= 0:
         if robot.settings.self_collision is not None or robot.settings.workspace is not None:
-            raise ConfigurationError(f'{robot.name}: {robot.urdf_path} gives no link a mass; self_collision and workspace '
-                                     'need the inertia of the links.')
+            raise ConfigurationError(f'{robot.name}: {robot.urdf_path} gives no link a mass; self_collision and '
+                                     'workspace need the inertia of the links.')
         return None
     tree, rules = LinkTree(robot), (robot.settings.self_collision, robot.settings.workspace)
     constants, separation = joint_constants(limits, tree, robot.armature), None
@@ -114,7 +119,8 @@ def joint_constants(limits: ShieldLimits, tree: LinkTree, armature: FloatArray) 
     heaviest = np.max([np.diag(mass) for mass in masses], axis=0)
     spring = limits.stiffness * np.stack([joints['most'] - joints['lower'], joints['upper'] - joints['least']])
     middle = np.where(np.isfinite(joints['lower'] + joints['upper']), (joints['lower'] + joints['upper']) / 2, 0.0)
-    for name, sign, place, reach in (('below', -1.0, joints['lower'], spring[0]), ('above', 1.0, joints['upper'], spring[1]),
+    for name, sign, place, reach in (('below', -1.0, joints['lower'], spring[0]),
+                                     ('above', 1.0, joints['upper'], spring[1]),
                                      ('before_below', -1.0, middle, np.inf), ('before_above', 1.0, middle, np.inf)):
         place = np.where(np.isfinite(place), place, 0.0)
         pull = np.max([_pull(tree, pose, place, sign, armature) for pose in poses[:_PULL_POSES]], axis=0)

@@ -1,8 +1,8 @@
 """Where a robot's links are, and how its joints resist being moved; compiled.
 
-A robot is a tree of links, each but the first moved by one joint. Everything is expressed in the frame of the first link,
-the base; motions and forces are taken at its origin (Featherstone, Rigid Body Dynamics Algorithms, 2008, in the form of
-one common point). The base is taken as held.
+A robot is a tree of links, each but the first moved by one joint. Everything is expressed in the frame of the first
+link, the base; motions and forces are taken at its origin (Featherstone, Rigid Body Dynamics Algorithms, 2008, in the
+form of one common point). The base is taken as held.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _body(link, pose, body):
 
 @compiled(inline=True)
 def _momentum(body, wx, wy, wz, ux, uy, uz):
-    """Angular momentum about the base's origin and linear momentum of a body that turns with w and shifts with u there."""
+    """Angular momentum about the base's origin, and linear, of a body that turns with w and shifts with u there."""
     m, hx, hy, hz = body[0], body[1], body[2], body[3]
     return (body[4] * wx + body[7] * wy + body[8] * wz + hy * uz - hz * uy,
             body[7] * wx + body[5] * wy + body[9] * wz + hz * ux - hx * uz,
@@ -205,7 +205,8 @@ def bias(parents, joints, pose, bodies, speed, turn, down, motion, torque):
         own[17] = gz + wx * py - wy * px
     for b in range(len(parents) - 1, 0, -1):
         s, f, before = pose[b], motion[b], motion[parents[b]]
-        torque[joints[b]] = s[12] * f[12] + s[13] * f[13] + s[14] * f[14] + s[15] * f[15] + s[16] * f[16] + s[17] * f[17]
+        torque[joints[b]] = (s[12] * f[12] + s[13] * f[13] + s[14] * f[14]
+                             + s[15] * f[15] + s[16] * f[16] + s[17] * f[17])
         for i in range(12, 18):
             before[i] += f[i]
 
@@ -214,8 +215,8 @@ def bias(parents, joints, pose, bodies, speed, turn, down, motion, torque):
 def factorise(parents, joints, matrix):
     """The factor L of a matrix H = Lᵀ·L (J, J) in its place; false if it is not positive definite.
 
-    Joints of different branches of the tree do not meet in H, nor in L (Featherstone 2008, section 6.5): only what stands
-    below the diagonal of a joint's own branch is read and written.
+    Joints of different branches of the tree do not meet in H, nor in L (Featherstone 2008, section 6.5): only what
+    stands below the diagonal of a joint's own branch is read and written.
 
     Args:
         parents: (B,)

@@ -85,8 +85,8 @@ class ShieldOutput:
     active: dict[str, BoolArray]  # name in CHECKS → (N, J) joints that this check changed
     corrected: BoolArray  # (N,) whether any joint differs from the request
     reason: np.ndarray  # (N,) of Reason
-    constraints: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # robot → names of the distances that shaped
-    # its targets, 'left_elbow_link – torso_link' or 'right_hand – table'; robots without any are left out
+    constraints: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # robot → names of the distances that
+    # shaped its targets, 'left_elbow_link – torso_link' or 'right_hand – table'; robots without any are left out
 
     @property
     def reasons(self) -> list[str]:

@@ -1,7 +1,7 @@
 """How fast the joints will be after a cycle, and how fast they may be; compiled.
 
-With the mass matrix M at the measured pose q, the torque b that gravity and motion ask for there, and the gains K, D of the
-drives, targets x make of the speeds v, one period T later,
+With the mass matrix M at the measured pose q, the torque b that gravity and motion ask for there, and the gains K, D of
+the drives, targets x make of the speeds v, one period T later,
 
     v⁺ = (M + T·D)⁻¹ · (M·v + T·(K·(x - q) - b)).
 
@@ -62,7 +62,8 @@ def allowed(room, braking, period):
 def fastest(joint, period, position, velocity, side):
     """The speed toward a stop [rad/s] that a joint may have after this period.
 
-    What gravity leaves for braking is taken to change evenly from the middle to the stop, and counts as its mean on the way.
+    What gravity leaves for braking is taken to change evenly from the middle to the stop, and counts as its mean on the
+    way.
     """
     wall, other = (joint.upper, joint.lower) if side > 0 else (-joint.lower, -joint.upper)
     at_stop, halfway = (joint.above, joint.before_above) if side > 0 else (joint.below, joint.before_below)
@@ -118,10 +119,10 @@ def attitude(quaternion, angular_velocity, usable, turn, down):
             down[n, 2] = -1.0
 
 
-@compiled(numba.boolean(Joints, Links, Indices, Indices, Flags, numba.float64, Vector, Vector, Vector, Vector, Matrix, Matrix,
-                        Matrix, Matrix, Matrix, Vector, Vector))
-def predict(joints, links, parents, joint_of, slides, period, position, velocity, turn, down, pose, bodies, motion, mass,
-            factor, torque, momentum):
+@compiled(numba.boolean(Joints, Links, Indices, Indices, Flags, numba.float64, Vector, Vector, Vector, Vector, Matrix,
+                        Matrix, Matrix, Matrix, Matrix, Vector, Vector))
+def predict(joints, links, parents, joint_of, slides, period, position, velocity, turn, down, pose, bodies, motion,
+            mass, factor, torque, momentum):
     """What the prediction needs of one robot; false where its inertia is none.
 
     Args:
@@ -155,7 +156,8 @@ def predict(joints, links, parents, joint_of, slides, period, position, velocity
     return factorise(parents, joint_of, factor)
 
 
-@compiled(numba.void(Joints, Indices, Indices, numba.float64, Matrix, numba.int64, numba.float64, numba.float64, Vector, Vector, Vector, Vector))
+@compiled(numba.void(Joints, Indices, Indices, numba.float64, Matrix, numba.int64, numba.float64, numba.float64, Vector,
+                     Vector, Vector, Vector))
 def _relieve(joints, parents, joint_of, period, factor, j, side, excess, position, braked, target, push):
     """Let the others push less where a joint's own drive cannot keep it slow enough; at most they only damp.
 
@@ -176,8 +178,10 @@ def _relieve(joints, parents, joint_of, period, factor, j, side, excess, positio
                 target[i] = position[i] + rest * (target[i] - position[i])
 
 
-@compiled(numba.void(Joints, Indices, Indices, numba.float64, Matrix, Matrix, Vector, Vector, Vector, Vector, Vector, Vector, Vector))
-def _give_way(joints, parents, joint_of, period, mass, factor, momentum, position, velocity, target, speed, braked, room):
+@compiled(numba.void(Joints, Indices, Indices, numba.float64, Matrix, Matrix, Vector, Vector, Vector, Vector, Vector,
+                     Vector, Vector))
+def _give_way(joints, parents, joint_of, period, mass, factor, momentum, position, velocity, target, speed, braked,
+              room):
     """Change the targets (J,) of joints that would be too fast, and of those that make them so."""
     braked[:] = 0.0  # else the side of the stop
     for sweep in range(_SWEEPS):
@@ -187,7 +191,7 @@ def _give_way(joints, parents, joint_of, period, mass, factor, momentum, positio
         kept = True
         for j in range(len(joints)):
             joint, q, v = joints[j], position[j], velocity[j]
-            effect = period * joint.stiffness / (mass[j, j] + period * joint.damping)  # of the target on the speed, at least
+            effect = period * joint.stiffness / (mass[j, j] + period * joint.damping)  # of a target on speed, at least
             for side in (-1.0, 1.0):
                 excess = side * speed[j] - fastest(joint, period, q, v, side)
                 if excess > TOLERANCE:
@@ -196,14 +200,16 @@ def _give_way(joints, parents, joint_of, period, mass, factor, momentum, positio
                     if side * best < side * target[j]:
                         target[j] = best
                     elif sweep > 0:
-                        _relieve(joints, parents, joint_of, period, factor, j, side, excess, position, braked, target, room)
+                        _relieve(joints, parents, joint_of, period, factor, j, side, excess, position, braked, target,
+                                 room)
         if kept:
             break
 
 
-@compiled(numba.void(Joints, Links, Indices, Indices, Flags, numba.float64, Matrix, Matrix, Matrix, Matrix, Flags, Matrix,
-                     numba.boolean[:, ::1]))
-def keep_joints(joints, links, parents, joint_of, slides, period, position, velocity, turn, down, which, target, changed):
+@compiled(numba.void(Joints, Links, Indices, Indices, Flags, numba.float64, Matrix, Matrix, Matrix, Matrix, Flags,
+                     Matrix, numba.boolean[:, ::1]))
+def keep_joints(joints, links, parents, joint_of, slides, period, position, velocity, turn, down, which, target,
+                changed):
     """Change targets that would make measured joints too fast.
 
     Args:

@@ -1,7 +1,7 @@
 """One compiled look at everything that could be wrong: while nothing is, a cycle needs no more judging.
 
-It says no in case of doubt; then the checks of ``validation``, ``freshness``, ``tilt``, ``body`` and ``joints`` find out what
-it is and for how long. NaN is never in order.
+It says no in case of doubt; then the checks of ``validation``, ``freshness``, ``tilt``, ``body`` and ``joints`` find
+out what it is and for how long. NaN is never in order.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ def quick_bounds(limits: ShieldLimits) -> np.ndarray:
     return bounds
 
 
-@compiled(numba.boolean(numba.from_dtype(BOUNDS)[::1], numba.from_dtype(kernel.JOINT)[::1], _Array, _Vector, _Vector, _Vector,
-                        _Array, _Array, _Array, _Array, _Array, _Array, numba.int64[::1], numba.boolean[:, ::1]))
+@compiled(numba.boolean(numba.from_dtype(BOUNDS)[::1], numba.from_dtype(kernel.JOINT)[::1], _Array, _Vector, _Vector,
+                        _Vector, _Array, _Array, _Array, _Array, _Array, _Array, numba.int64[::1],
+                        numba.boolean[:, ::1]))
 def nothing_wrong(bounds, joints, target, stamp, last_stamp, time, position, velocity, quaternion, turn, base, force,
                   frames, seen):
     """Whether every robot's state, command and stamps are in order.

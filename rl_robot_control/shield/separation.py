@@ -51,8 +51,8 @@ class Separation:
         self._low, self._high = np.zeros(num_joints), np.zeros(num_joints)
         self.acted: dict[int, tuple[str, ...]] = {}
 
-    def keep(self, robot: tuple[Any, ...], target: FloatArray, position: FloatArray, velocity: FloatArray, turn: FloatArray,
-             down: FloatArray, usable: BoolArray) -> dict[str, BoolArray]:
+    def keep(self, robot: tuple[Any, ...], target: FloatArray, position: FloatArray, velocity: FloatArray,
+             turn: FloatArray, down: FloatArray, usable: BoolArray) -> dict[str, BoolArray]:
         """Change targets in place where needed; for each check which were changed (N, J).
 
         Args:
@@ -66,10 +66,12 @@ class Separation:
         """
         near = {check: np.zeros(target.shape, dtype=bool) for check in self._clearance.checks}
         wrong, self.acted = np.zeros(len(target), dtype=bool), {}
-        approaching(*robot, position, velocity, turn, down, target, *self._watched, self._known, self._bound, usable, wrong)
+        approaching(*robot, position, velocity, turn, down, target, *self._watched, self._known, self._bound, usable,
+                    wrong)
         for i in np.flatnonzero(wrong):
-            count = approach(*robot, position[i], velocity[i], turn[i], down[i], target[i], *self._watched, self._known[i],
-                             self._bound[i], self._rows, self._rates, self._limits, self._low, self._high, self._which)
+            count = approach(*robot, position[i], velocity[i], turn[i], down[i], target[i], *self._watched,
+                             self._known[i], self._bound[i], self._rows, self._rates, self._limits, self._low,
+                             self._high, self._which)
             change, active = self._solve(target[i], position[i], count)
             target[i, self._movable] += change
             self.acted[int(i)] = tuple(self._clearance.names[p] for p in active)
@@ -78,7 +80,7 @@ class Separation:
         return near
 
     def _solve(self, target: FloatArray, position: FloatArray, count: int) -> tuple[FloatArray, np.ndarray]:
-        """The least change (F,) of the joints that may move, and the distances that shaped it; damping if there is none."""
+        """The least change (F,) of the joints that may move, and what distances shaped it; damping if there is none."""
         movable, size, which = self._movable, len(self._movable), self._which[:count]
         upper = np.concatenate([self._high[movable], self._limits[:count] - self._rates[:count]])
         lower = np.concatenate([self._low[movable], np.full(count, _UNBOUNDED)])

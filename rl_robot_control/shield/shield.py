@@ -119,7 +119,8 @@ class Shield:
         if not self._right_shape(state):
             return False
         squares = self._squares(state)
-        return bool(valid_states(state, squares).all() and not (squares is not None and self._tilt.tilted(squares).any()))
+        return bool(valid_states(state, squares).all()
+                    and not (squares is not None and self._tilt.tilted(squares).any()))
 
     def emergency_stop(self) -> None:
         """Latch every robot now; only ``rearm`` releases them."""
@@ -168,8 +169,8 @@ class Shield:
         if self._body.some_unmeasured:
             self.counters['unmeasured'] += self._body.unmeasured
         target, every = self._log.target, self._all
-        position, active = self._limit(state, _floats(state.joint_position), _floats(state.joint_velocity), elapsed, every,
-                                       every, every)
+        position, active = self._limit(state, _floats(state.joint_position), _floats(state.joint_velocity), elapsed,
+                                       every, every, every)
         correction = position - target
         corrected = np.logical_or.reduce(correction, axis=1)
         self.counters['corrected'] += corrected
@@ -201,7 +202,8 @@ class Shield:
             np.copyto(speed, state.joint_velocity, where=known)
         begins = ~follows_reference(before) & usable
         self._joints.restart(measured[begins], begins)
-        position, active = self._limit(state, measured, speed, elapsed, self.mode == ShieldMode.ACTIVE, following, usable)
+        position, active = self._limit(state, measured, speed, elapsed, self.mode == ShieldMode.ACTIVE, following,
+                                       usable)
         valid = usable & (self.mode != ShieldMode.STARTING)
         position[~valid] = np.nan
         correction = self._correction(position, command, requested & valid)
@@ -236,10 +238,12 @@ class Shield:
         """
         flags = np.zeros((len(CHECKS), self.num_robots, self.num_joints), dtype=bool)
         named = dict(zip(CHECKS, flags))
-        output, conflicts = self._joints.limit(self._log.target, position, velocity, active, following, usable, elapsed, flags)
+        output, conflicts = self._joints.limit(self._log.target, position, velocity, active, following, usable, elapsed,
+                                               flags)
         self.counters['conflicts'] += conflicts
         if self._guard is not None and state is not None:
-            named['measured'][:], near = self._guard.keep(output, position, velocity, *_attitude(state, usable), usable, following)
+            named['measured'][:], near = self._guard.keep(output, position, velocity, *_attitude(state, usable), usable,
+                                                          following)
             for check, joints in near.items():
                 named[check][:] = joints
             self.counters['held'] += named['measured'].any(axis=1)
@@ -392,4 +396,5 @@ def make_shield(robot: RobotModel, control_period: float, num_robots: int = 1, m
         ConfigurationError: The settings make no sense.
     """
     limits = limits or ShieldLimits.from_robot(robot)
-    return Shield(limits, control_period, num_robots, max_period, make_guard(robot, limits, control_period, num_robots, distances))
+    guard = make_guard(robot, limits, control_period, num_robots, distances)
+    return Shield(limits, control_period, num_robots, max_period, guard)

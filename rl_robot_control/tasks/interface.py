@@ -78,8 +78,8 @@ class ObservationGroup:
         names = [entry.term for entry in terms]
         for name in names:
             if names.count(name) > 1:
-                raise ConfigurationError(f"{where}: observation term '{name}' stands twice; name all its joints or frames "
-                                         'in one entry.')
+                raise ConfigurationError(f"{where}: observation term '{name}' stands twice; name all its joints or "
+                                         'frames in one entry.')
         self._terms = [(bind_term(observations, entry.term, entry.params, where), entry) for entry in terms]
 
     def __call__(self, context: Context) -> FloatArray:
@@ -131,7 +131,8 @@ class PolicyInterface:
         """D."""
         return sum(self.observation_sizes.values())
 
-    def reset(self, state: RobotState, index: np.ndarray | slice = slice(None), phase: FloatArray | float = 0.0) -> None:
+    def reset(self, state: RobotState, index: np.ndarray | slice = slice(None),
+              phase: FloatArray | float = 0.0) -> None:
         """Forget the past of some robots.
 
         Args:
@@ -170,7 +171,8 @@ class PolicyInterface:
         if correction is None:
             correction = np.zeros_like(state.joint_position)
         return Context(robot=self.robot, joints=self.joints, state=state, command=self.effective_command,
-                       action=self.action, previous_action=self.previous_action, phase=self.phase, gait=self.settings.gait, correction=correction)
+                       action=self.action, previous_action=self.previous_action, phase=self.phase,
+                       gait=self.settings.gait, correction=correction)
 
     def act(self, state: RobotState, action: FloatArray) -> FloatArray:
         """Joint position targets (N, J) [rad] of an action (N, A); ends the control period.

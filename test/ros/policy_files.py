@@ -65,7 +65,7 @@ def write_standing_policy(path: Path, robot: RobotModel | None = None) -> Path:
     return path
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def standing_policy() -> Path:
     """The standing policy for the G1, exported once per test run."""
     folder = Path(tempfile.mkdtemp(prefix='rl_robot_control_test_'))

@@ -132,7 +132,8 @@ def test_doctor_shows_limits(run):
     assert notes['effort [N·m]'] == 'effort [N·m]: URDF × 0.9 (default)'
     assert notes['margin [rad]'].startswith('margin [rad]: default; robot YAML (unitree_g1) for ')
     assert 'waist_roll_joint' in notes['margin [rad]']
-    assert dict(zip(measured['columns'], measured['rows'][3]))['stop above [rad]'] == pytest.approx(g1.position_upper[3])
+    stops = dict(zip(measured['columns'], measured['rows'][3]))
+    assert stops['stop above [rad]'] == pytest.approx(g1.position_upper[3])
     assert ['height', '0.35 to 1.2', 'm', 'robot YAML (unitree_g1)'] in others['rows']
     assert ['left_wrist_yaw_link – pelvis', 0.01] in distances['rows']
 

@@ -8,7 +8,8 @@ QUARTER_TURN_LEFT = np.array([[0.0, 0.0, np.sqrt(0.5), np.sqrt(0.5)]])  # 90° a
 
 
 def test_a_quarter_turn_takes_forward_to_left():
-    np.testing.assert_allclose(rotations.rotate(QUARTER_TURN_LEFT, np.array([[1.0, 0.0, 0.0]])), [[0, 1, 0]], atol=1e-15)
+    np.testing.assert_allclose(rotations.rotate(QUARTER_TURN_LEFT, np.array([[1.0, 0.0, 0.0]])), [[0, 1, 0]],
+                               atol=1e-15)
     np.testing.assert_allclose(rotations.rotate_inverse(QUARTER_TURN_LEFT, np.array([[0.0, 1.0, 0.0]])), [[1, 0, 0]],
                                atol=1e-15)
     np.testing.assert_allclose(rotations.yaw(QUARTER_TURN_LEFT), [np.pi / 2])

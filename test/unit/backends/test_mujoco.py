@@ -75,7 +75,8 @@ def test_the_same_commands_give_the_same_states_for_any_number_of_threads(g1, th
         random, state = np.random.default_rng(7), start(backend)
         for _ in range(20):
             command = hold(g1, state)
-            state = backend.step(dataclasses.replace(command, position=command.position + random.normal(size=(3, 29)) / 20))
+            position = command.position + random.normal(size=(3, 29)) / 20
+            state = backend.step(dataclasses.replace(command, position=position))
         backend.close()
         return state
 

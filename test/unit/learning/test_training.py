@@ -146,7 +146,8 @@ def test_unknown_names_are_refused_before_a_folder_is_made(tmp_path, changes, er
     assert not (tmp_path / 'run').exists()
 
 
-@pytest.mark.parametrize('changes', [{'seed': -1}, {'num_envs': 0}, {'minutes': float('nan')}, {'steps': 0}, {'stesp': 1}])
+@pytest.mark.parametrize('changes', [{'seed': -1}, {'num_envs': 0}, {'minutes': float('nan')}, {'steps': 0},
+                                     {'stesp': 1}])
 def test_nonsense_settings_are_refused(changes):
     with pytest.raises(ConfigurationError, match=next(iter(changes))):
         settings(**changes)

@@ -13,8 +13,13 @@ from rl_robot_control.policies.gate import graph_sha256
 from rl_robot_control.policies.golden import GoldenVectors, record_state
 from rl_robot_control.policies.manifest import FORMAT_VERSION, MANIFEST_KEY, Manifest, manifest_to_json
 from rl_robot_control.robots import load_robot
-from rl_robot_control.tasks.interface import (ActionSettings, CommandSettings, InterfaceSettings, ObservationSettings,
-                                              PolicyInterface)
+from rl_robot_control.tasks.interface import (
+    ActionSettings,
+    CommandSettings,
+    InterfaceSettings,
+    ObservationSettings,
+    PolicyInterface,
+)
 from rl_robot_control.types import RobotState
 
 URDF = """

@@ -10,8 +10,17 @@ from rl_robot_control.policies.gate import read_policy
 from rl_robot_control.policies.runner import PolicyRunner
 from rl_robot_control.tasks.interface import ActionSettings, CommandSettings, ObservationSettings
 
-from .conftest import (BIAS, URDF, WEIGHTS, linear_model, make_interface, make_manifest, make_robot, make_state,
-                       write_policy)
+from .conftest import (
+    BIAS,
+    URDF,
+    WEIGHTS,
+    linear_model,
+    make_interface,
+    make_manifest,
+    make_robot,
+    make_state,
+    write_policy,
+)
 
 
 def build(path, robot, **changes):

@@ -33,7 +33,8 @@ def test_the_reach_bounds_what_a_joint_changes(tmp_path):
     robot, random = load_robot('panda'), np.random.default_rng(0)
     found = clearance_of(robot)
     for _ in range(100):
-        before, step = random.uniform(robot.position_lower, robot.position_upper), random.normal(0, 0.05, robot.num_joints)
+        before = random.uniform(robot.position_lower, robot.position_upper)
+        step = random.normal(0, 0.05, robot.num_joints)
         change = np.abs(found.distances(before + step) - found.distances(before))
         overlapping = (found.distances(before) < 0) | (found.distances(before + step) < 0)
         assert (change <= found.reach @ np.abs(step) + 1e-4)[~overlapping].all()
@@ -70,7 +71,8 @@ def test_an_unknown_link_gets_its_neighbour_named(tmp_path):
 
 def test_links_that_touch_in_the_default_pose_are_refused(tmp_path):
     robot = scissors(tmp_path, more='default_pose: {down: 0.2, up: 0.2}\nself_collision: {pairs: [[upper, lower]]}')
-    with pytest.raises(ConfigurationError, match='upper – lower touch in the default pose; put this pair under exclude'):
+    with pytest.raises(ConfigurationError, match='upper – lower touch in the default pose; put this pair under '
+                                                 'exclude'):
         clearance_of(robot)
 
 
@@ -78,8 +80,9 @@ FRAMES = 'frames: {hand: {link: upper, offset: [1, 0, 0]}}\n'
 
 
 def test_boxes_to_stay_in_and_out_of(tmp_path):
-    robot = scissors(tmp_path, more=FRAMES + 'workspace: {frames: [hand], radius: 0.05, keep_in: {lower: [-2, -1, 0], upper: '
-                                             '[2, 1, 3]}, forbidden: {table: {lower: [0.5, -1, -1], upper: [1.5, 1, 0.2]}}}')
+    robot = scissors(tmp_path, more=FRAMES + 'workspace: {frames: [hand], radius: 0.05, keep_in: {lower: [-2, -1, 0], '
+                                             'upper: [2, 1, 3]}, forbidden: {table: {lower: [0.5, -1, -1], upper: '
+                                             '[1.5, 1, 0.2]}}}')
     found = clearance_of(robot)
     assert found.names == ['hand – table', *(f'hand – keep_in {wall}' for wall in ('-x', '+x', '-y', '+y', '-z', '+z'))]
     assert set(found.checks) == {'workspace'}

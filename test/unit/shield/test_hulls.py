@@ -13,9 +13,10 @@ from rl_robot_control.shield.link_tree import Shape
 from rl_robot_control.shield.mechanics import POSE, POSITION
 
 CUBE = np.array([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
+UNTURNED = np.eye(3)
 
 
-def at(place, turn=np.eye(3)):
+def at(place, turn=UNTURNED):
     pose = np.zeros(POSE)
     pose[:9], pose[POSITION:POSITION + 3] = np.asarray(turn).ravel(), place
     return pose

@@ -28,7 +28,8 @@ def drive(robot, policy, seconds, shielded):
     for step in range(round(seconds / PERIOD)):
         position = np.asarray(policy(step, state.joint_position[0], state.joint_velocity[0]), float)[None]
         if shielded:
-            outputs.append(shield.step(state, JointCommand(stamp=state.time, position=position), now=float(state.time[0])))
+            command = JointCommand(stamp=state.time, position=position)
+            outputs.append(shield.step(state, command, now=float(state.time[0])))
             position = outputs[-1].command.position
         state = backend.step(JointCommand(stamp=state.time, position=position))
         positions.append(state.joint_position[0])
@@ -67,8 +68,8 @@ def test_joints_do_not_become_faster_than_allowed(tmp_path):
 
 @pytest.mark.parametrize(('arm', 'relieved'), [(-0.3, True), (0.3, False)])
 def test_what_pushes_a_joint_that_cannot_stop_pushes_less(tmp_path, arm, relieved):
-    """A trunk swings toward its stop, and its weak drive cannot stop it. An arm (a disc on its axis) that is driven backward
-    pushes the trunk forward and is let go; one that is driven forward holds the trunk back and goes on."""
+    """A trunk swings toward its stop, and its weak drive cannot stop it. An arm (a disc on its axis) that is driven
+    backward pushes the trunk forward and is let go; one that is driven forward holds the trunk back and goes on."""
     robot = build(tmp_path, link('base'), link('trunk', mass=5.0, centre='0 0 0.2', inertia=0.05),
                   link('arm', mass=2.0, inertia=0.1),
                   joint('waist', 'base', 'trunk', lower=-0.4, upper=0.4, effort=10.0),
@@ -110,7 +111,8 @@ def test_a_hand_stops_before_a_forbidden_box(tmp_path):
     kept, outputs = drive(robot, lambda step, q, v: [1.0, 0.0], 3.0, shielded=True)
     height = 0.5 - np.sin(kept[:, 0])
     assert 0.1999 < height.min() < 0.23  # the box may be touched
-    assert outputs[-1].constraints == {0: ('hand – table',)} and outputs[-1].active['workspace'][0].tolist() == [True, False]
+    assert outputs[-1].constraints == {0: ('hand – table',)}
+    assert outputs[-1].active['workspace'][0].tolist() == [True, False]
 
 
 def test_only_joints_that_may_be_corrected_are(tmp_path):
@@ -121,7 +123,7 @@ def test_only_joints_that_may_be_corrected_are(tmp_path):
 
 
 def test_what_braking_counts_on(tmp_path):
-    """At the stops of 2 rad, less 0.05, gravity pulls the pendulum back: m·g·l·sin(1.95) = 9.11 N·m help, but never count.
+    """At the stops of 2 rad, less 0.05, gravity pulls the pendulum back: m·g·l·sin(1.95) = 9.11 N·m that never count.
 
     So the full 18 N·m (0.9 of the effort) count to a quarter, against 0.5 kg·m²: 9 rad/s².
     """

@@ -11,6 +11,7 @@ from rl_robot_control.shield.link_tree import LinkTree
 from .robots import build, joint, link, pendulum
 
 DOWN = np.array([0.0, 0.0, -9.81])
+STILL = np.zeros(3)
 
 
 def mass_matrix(tree, position):
@@ -25,7 +26,7 @@ def inertias(tree, pose):
     return bodies
 
 
-def bias(tree, position, speed, turn=np.zeros(3), down=DOWN):
+def bias(tree, position, speed, turn=STILL, down=DOWN):
     torque, pose = np.zeros(tree.num_joints), tree.place(position)
     mechanics.bias(tree.parents, tree.joints, pose, inertias(tree, pose), np.asarray(speed, float), turn, down,
                    np.zeros((len(tree.links), 18)), torque)
@@ -40,9 +41,10 @@ def test_a_pendulum(tmp_path):
 
 
 def test_two_rods_that_swing(tmp_path):
-    """Two point masses of 1 kg on rods of 1 m in a plane, the second stretched sideways: the textbook double pendulum."""
-    robot = build(tmp_path, link('base'), link('one', centre='1 0 0', inertia=1e-9), link('two', centre='1 0 0', inertia=1e-9),
-                  joint('first', 'base', 'one', axis='0 0 1'), joint('second', 'one', 'two', place='1 0 0', axis='0 0 1'))
+    """Two point masses of 1 kg on rods of 1 m in a plane, the second turned sideways: the textbook double pendulum."""
+    robot = build(tmp_path, link('base'), link('one', centre='1 0 0', inertia=1e-9),
+                  link('two', centre='1 0 0', inertia=1e-9), joint('first', 'base', 'one', axis='0 0 1'),
+                  joint('second', 'one', 'two', place='1 0 0', axis='0 0 1'))
     tree, q, v = LinkTree(robot), np.array([0.2, np.pi / 2]), np.array([3.0, 5.0])
     # M11 = m + m·(1 + 1 + 2·cos q2) = 3, M12 = m·(1 + cos q2) = 1, M22 = 1
     np.testing.assert_allclose(mass_matrix(tree, q), [[3.0, 1.0], [1.0, 1.0]], atol=1e-6)
@@ -51,7 +53,8 @@ def test_two_rods_that_swing(tmp_path):
 
 
 def test_a_slide(tmp_path):
-    robot = build(tmp_path, link('base'), link('cart', mass=3.0), joint('lift', 'base', 'cart', axis='0 0 1', kind='prismatic'))
+    robot = build(tmp_path, link('base'), link('cart', mass=3.0),
+                  joint('lift', 'base', 'cart', axis='0 0 1', kind='prismatic'))
     tree = LinkTree(robot)
     assert tree.place(np.array([0.7]))[1, mechanics.POSITION + 2] == 0.7
     np.testing.assert_allclose(mass_matrix(tree, np.array([0.7])), [[3.0]])
@@ -63,7 +66,8 @@ def test_robots_as_mujoco_has_them(name):
     robot, random = load_robot(name), np.random.default_rng(1)
     tree = LinkTree(robot)
     head, mark, tail = robot.urdf.rpartition('</robot>')
-    options = '<mujoco><compiler discardvisual="true" strippath="false" fusestatic="false" balanceinertia="true"/></mujoco>'
+    options = ('<mujoco><compiler discardvisual="true" strippath="false" fusestatic="false" balanceinertia="true"/>'
+               '</mujoco>')
     model = mujoco.MjSpec.from_string(head + options + mark + tail).compile()
     data, full = mujoco.MjData(model), np.zeros((model.nv, model.nv))
     qpos = [model.joint(joint).qposadr[0] for joint in robot.joint_names]
@@ -78,7 +82,8 @@ def test_robots_as_mujoco_has_them(name):
         pose = tree.place(q)
         for part, link_index in tree.link_of.items():
             place = pose[link_index]
-            at = place[mechanics.POSITION:mechanics.POSITION + 3] + place[:9].reshape(3, 3) @ tree.local(part, (0.0, 0.1, 0.0))
+            at = (place[mechanics.POSITION:mechanics.POSITION + 3]
+                  + place[:9].reshape(3, 3) @ tree.local(part, (0.0, 0.1, 0.0)))
             body = data.body(part)
             np.testing.assert_allclose(at, body.xpos + body.xmat.reshape(3, 3) @ [0.0, 0.1, 0.0], atol=1e-9)
 

@@ -70,7 +70,8 @@ def test_no_target_breaks_a_bound_and_braking_is_always_possible(seed, period, j
         active = everyone if step % 10 < 8 else ~everyone  # else: brake
         target = hunting_target(limits, at, speed) if hunting else random_target(rng, limits, at)
         # the robot tracks exactly, and the effort of the test's limits is never in the way
-        new, conflicts = joints.limit(target, at, np.zeros_like(at), active, everyone, everyone, elapsed, nothing.copy())
+        new, conflicts = joints.limit(target, at, np.zeros_like(at), active, everyone, everyone, elapsed,
+                                      nothing.copy())
         speed, at = assert_kept(limits, at, new, speed, elapsed), new.copy()
         assert not conflicts.any()
     for _ in range(3):  # full braking is always admissible: what is asked for is what comes out
@@ -135,7 +136,8 @@ def test_approaches_the_limit_at_the_speed_of_the_formula():
     def step(target):
         flags = np.zeros((len(CHECKS), 1, 1), dtype=bool)
         at = joints.reference.copy()
-        return joints.limit(np.array([[target]]), at, np.zeros((1, 1)), everyone, everyone, everyone, 0.1, flags)[0][0, 0]
+        return joints.limit(np.array([[target]]), at, np.zeros((1, 1)), everyone, everyone, everyone, 0.1,
+                            flags)[0][0, 0]
 
     for target in (0.87, 0.9):  # 0.02 and 0.03 rad per cycle: already 0.3 rad/s fast, 0.1 rad before the limit
         assert abs(step(target) - target) < 1e-12

@@ -12,7 +12,8 @@ def test_the_right_leg_is_half_a_period_later():
 
 
 def test_a_foot_is_in_the_air_for_the_first_part_of_its_period():
-    np.testing.assert_array_equal(swinging(np.array([0.2, 0.45, 0.7]), GAIT), [[True, False], [False, False], [False, True]])
+    np.testing.assert_array_equal(swinging(np.array([0.2, 0.45, 0.7]), GAIT),
+                                  [[True, False], [False, False], [False, True]])
 
 
 def test_the_arc_is_highest_in_the_middle_of_the_swing():
@@ -21,7 +22,8 @@ def test_the_arc_is_highest_in_the_middle_of_the_swing():
 
 def test_a_foot_swings_from_behind_to_the_front_and_comes_back_on_the_ground():
     # swing: −cos(π·φ/0.4); stance: cos(π·(φ − 0.4)/0.6)
-    np.testing.assert_allclose(sweep(np.array([0.0, 0.2, 0.4, 0.7, 1.0 - 1e-9]), GAIT)[:, 0], [-1, 0, 1, 0, -1], atol=1e-6)
+    np.testing.assert_allclose(sweep(np.array([0.0, 0.2, 0.4, 0.7, 1.0 - 1e-9]), GAIT)[:, 0], [-1, 0, 1, 0, -1],
+                               atol=1e-6)
 
 
 def test_walking_forward_moves_the_hip_by_half_a_stance():

@@ -18,16 +18,17 @@ def g1():
 
 
 def settings(**changes):
-    data = {'control_period': 0.02, 'action': {'joints': ['left_knee_joint', 'right_knee_joint'], 'scale': 0.5, 'clip': 2.0},
-            'command': {}, 'observations': [{'term': 'joint_position'}, {'term': 'command'}, {'term': 'last_action'}]}
+    data = {'control_period': 0.02, 'command': {},
+            'action': {'joints': ['left_knee_joint', 'right_knee_joint'], 'scale': 0.5, 'clip': 2.0},
+            'observations': [{'term': 'joint_position'}, {'term': 'command'}, {'term': 'last_action'}]}
     return parse_settings(data | changes, InterfaceSettings, 'test.yaml')
 
 
 def state(robot, count=1, **changes):
     unknown = RobotState.unknown(count, robot.num_joints, len(robot.frame_names))
     known = {'time': np.zeros(count), 'joint_position': np.tile(robot.default_position, (count, 1)),
-             'joint_velocity': np.zeros((count, robot.num_joints)), 'base_quaternion': np.tile([0.0, 0, 0, 1], (count, 1)),
-             'base_angular_velocity': np.zeros((count, 3))}
+             'joint_velocity': np.zeros((count, robot.num_joints)),
+             'base_quaternion': np.tile([0.0, 0, 0, 1], (count, 1)), 'base_angular_velocity': np.zeros((count, 3))}
     return dataclasses.replace(unknown, **(known | changes))
 
 

@@ -65,7 +65,8 @@ def test_only_feet_on_the_ground_slip(g1):
 def test_feet_that_come_close_cost_what_is_missing(g1):
     feet = np.zeros((1, 3, 3))
     feet[0, 0, 1], feet[0, 1, 1] = 0.05, -0.05
-    np.testing.assert_allclose(rewards.foot_crossing(context(g1, frame_position=feet), frames=FEET, distance=0.17), 0.07)
+    crossing = rewards.foot_crossing(context(g1, frame_position=feet), frames=FEET, distance=0.17)
+    np.testing.assert_allclose(crossing, 0.07)
 
 
 def test_costs_are_squares(g1):
@@ -97,7 +98,8 @@ def test_a_target_is_given_in_the_base_frame(g1):
 
 
 def test_commands_stay_in_their_ranges_and_stand_or_go_straight_as_often_as_asked():
-    drawn = commands.velocity(np.random.default_rng(0), 20000, vx=(0.3, 1.0), wz=(-0.5, 0.5), standing=0.1, straight=0.4)
+    drawn = commands.velocity(np.random.default_rng(0), 20000, vx=(0.3, 1.0), wz=(-0.5, 0.5), standing=0.1,
+                              straight=0.4)
     moving = drawn[drawn[:, 0] > 0]
     assert moving[:, 0].min() >= 0.3 and moving[:, 0].max() <= 1.0 and (drawn[:, 1] == 0).all()
     assert 0.09 < (drawn == 0).all(axis=1).mean() < 0.11
@@ -135,7 +137,8 @@ def test_the_shipped_tasks_load(g1, name):
 
 def test_a_wrong_task_key_names_file_key_and_nearest(g1, tmp_path):
     (tmp_path / 'mine.yaml').write_text('name: mine\nepisode_lenght: 3\n')
-    with pytest.raises(ConfigurationError, match=r"mine.yaml: unknown key 'episode_lenght'; did you mean 'episode_length'"):
+    with pytest.raises(ConfigurationError, match=r"mine.yaml: unknown key 'episode_lenght'; did you mean "
+                                                 r"'episode_length'"):
         load_task(str(tmp_path / 'mine.yaml'), g1)
     with pytest.raises(UnknownNameError, match="unknown task 'wlak'; did you mean 'walk'"):
         load_task('wlak', g1)
