@@ -11,6 +11,7 @@ sent, a message handed to the middleware) until the message that shows the respo
 from __future__ import annotations
 
 import argparse
+import array
 import dataclasses
 import datetime
 import json
@@ -25,8 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rcl_interfaces.srv import SetParametersAtomically
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
@@ -504,9 +503,7 @@ def reset_while_streaming(scene: RobotScene, i: int) -> dict[str, float]:
 
 
 def _set_reset_pose(scene: Scene, pose: np.ndarray) -> None:
-    parameter = Parameter('reset.joint_position', Parameter.Type.DOUBLE_ARRAY, pose.tolist()).to_parameter_msg()
-    scene.operator.call(SetParametersAtomically, 'simulation/set_parameters_atomically',
-                        SetParametersAtomically.Request(parameters=[parameter]), TIMEOUT)
+    scene.operator.set_parameters('simulation', {'reset.joint_position': array.array('d', pose)}, TIMEOUT)
 
 
 def hostile_model(scene: RobotScene, i: int) -> dict[str, float]:
@@ -521,9 +518,7 @@ def hostile_model(scene: RobotScene, i: int) -> dict[str, float]:
         content = bytearray(b'' if i % 4 == 2 else b'not a model')
     path = Path(tempfile.mkstemp(suffix='.onnx')[1])
     path.write_bytes(content)
-    parameter = Parameter('policy', value=str(path)).to_parameter_msg()
-    scene.operator.call(SetParametersAtomically, 'inference/set_parameters_atomically',
-                        SetParametersAtomically.Request(parameters=[parameter]), TIMEOUT)
+    scene.operator.set_parameters('inference', {'policy': str(path)}, TIMEOUT)
     begin = time.monotonic()
     accepted = scene.operator.change_state('inference', 'configure', TIMEOUT)
     took = time.monotonic() - begin

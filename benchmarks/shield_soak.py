@@ -2,8 +2,9 @@
 
 The shield of a Unitree G1 is a process of its own, with everything in force; this process is the robot and the policy.
 The policy swings the arms, a command in a hundred is far beyond the limits, one in a thousand holds NaN, and once a
-minute the robot is lost for a moment, so that the shield brakes, damps and follows again. Every ten seconds a line with
-the resident memory, the threads and the open files of the shield goes to the file given, so that a kill loses nothing.
+minute the robot is lost for a moment, so that the shield brakes, damps and follows again. Where it latches (a busy
+machine holds it up for longer than an overrun may last), it is re-armed and counted. Every ten seconds a line with the
+resident memory, the threads and the open files of the shield goes to the file given, so that a kill loses nothing.
 
     python benchmarks/shield_soak.py --minutes 60 --out soak.csv
 """
@@ -11,14 +12,17 @@ the resident memory, the threads and the open files of the shield goes to the fi
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from rl_robot_control.errors import BackendError
 from rl_robot_control.robots import load_robot
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.conversions import CommandCodec, StateEncoder, to_time
@@ -29,7 +33,7 @@ from rl_robot_control.types import RobotState
 ROBOT, PERIOD = 'unitree_g1', 0.005
 SAMPLE_PERIOD = 10.0  # [s]
 SETTLED = 0.1  # of the run, after which memory counts
-COLUMNS = ('seconds', 'resident_kib', 'threads', 'files', 'commands', 'targets')
+COLUMNS = ('seconds', 'resident_kib', 'threads', 'files', 'commands', 'targets', 'rearmed')
 
 
 class Soak:
@@ -46,10 +50,25 @@ class Soak:
         self._encoder, self._codec = StateEncoder(self._robot), CommandCodec(self._robot)
         self._joints, self._imu = interface.JOINT_STATES.publisher(node), interface.IMU.publisher(node)
         self._policy = interface.POLICY_COMMAND.publisher(node)
-        self.commands = self.targets = 0
+        self.commands = self.targets = self.rearmed = 0
         self._ticks, self._lost = 0, 0
         interface.controller_commands(self._robot.settings.topics.controller).subscription(node, self._on_target)
         node.create_timer(PERIOD, self._tick)
+        self._operator = operator
+
+    def listen(self, seconds: float, show: Callable[[str], None]) -> None:
+        """Let time pass; re-arm a latched shield."""
+        end, operator = time.monotonic() + seconds, self._operator
+        while time.monotonic() < end:
+            operator.wait_until(lambda: operator.value('shield', 'mode') == 'LATCHED' or time.monotonic() > end,
+                                'time passes', seconds + 60.0)
+            if operator.value('shield', 'mode') == 'LATCHED':
+                show(f'latched: {operator.value("shield", "reason")}')
+                operator.forget('shield')
+                with contextlib.suppress(BackendError):  # not at rest yet: the next round asks again
+                    operator.trigger(interface.REARM)
+                    self.rearmed += 1
+                operator.wait_until(lambda: operator.status('shield') is not None, 'the shield reports', 60.0)
 
     def _on_target(self, _: object) -> None:
         self.targets += 1
@@ -96,11 +115,10 @@ def measure(minutes: float, out: Path, show=lambda text: None) -> dict:
             with out.open('w') as file:
                 print(','.join(COLUMNS), file=file, flush=True)
                 while (elapsed := time.monotonic() - begin) < 60.0 * minutes:
-                    rows.append((round(elapsed, 1), *_process(shield.pid), soak.commands, soak.targets))
+                    rows.append((round(elapsed, 1), *_process(shield.pid), soak.commands, soak.targets, soak.rearmed))
                     print(','.join(map(str, rows[-1])), file=file, flush=True)
                     show(f'{elapsed / 60:.1f} min: {rows[-1][1]} KiB, shield {operator.value("shield", "mode")}')
-                    end = time.monotonic() + min(SAMPLE_PERIOD, 60.0 * minutes / 10)
-                    operator.wait_until(lambda end=end: time.monotonic() > end, 'time passes', 60.0)
+                    soak.listen(min(SAMPLE_PERIOD, 60.0 * minutes / 10), show)
     return summary(np.array(rows, dtype=float))
 
 
@@ -111,6 +129,7 @@ def summary(rows: np.ndarray) -> dict:
     slope = np.polyfit(seconds, memory, 1)[0] if len(rows) > 1 else 0.0
     return {'minutes': rows[-1, 0] / 60, 'first_kib': memory[0], 'last_kib': memory[-1], 'largest_kib': memory.max(),
             'growth_kib_per_hour': 3600.0 * slope, 'commands': int(rows[-1, 4]), 'targets': int(rows[-1, 5]),
+            'rearmed': int(rows[-1, 6]),
             'commands_per_second': (rows[-1, 4] - rows[0, 4]) / max(seconds[-1] - seconds[0], 1e-9),
             'threads': sorted({int(n) for n in rows[:, 2]}), 'files': sorted({int(n) for n in rows[:, 3]})}
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import rclpy
@@ -11,7 +12,10 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 
 from rl_robot_control.errors import BackendError, BackendTimeoutError
@@ -19,6 +23,7 @@ from rl_robot_control.ros import interface
 from rl_robot_control.ros.command_profile import CommandProfile, Segment
 
 COMMAND_RATE = 20.0  # of cmd_vel [Hz]
+AGAIN = 2.0  # [s]
 TRANSITIONS = {'configure': Transition.TRANSITION_CONFIGURE, 'activate': Transition.TRANSITION_ACTIVATE,
                'deactivate': Transition.TRANSITION_DEACTIVATE, 'cleanup': Transition.TRANSITION_CLEANUP}
 
@@ -41,6 +46,7 @@ class Operator:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._velocity = interface.CMD_VEL.publisher(self.node)
+        self._clients: dict[tuple[type, str], Client] = {}
         self._status: dict[str, DiagnosticStatus] = {}
         interface.DIAGNOSTICS.subscription(self.node, self._on_status)
         interface.SHIELD_STATUS.subscription(self.node, self._on_status)
@@ -85,7 +91,24 @@ class Operator:
 
     def lifecycle_state(self, node: str, timeout: float = 10.0) -> str:
         """Label of a lifecycle node's state: unconfigured, inactive, active or finalized."""
-        return self.call(GetState, f'{node}/get_state', GetState.Request(), timeout).current_state.label
+        return self.call(GetState, f'{node}/get_state', GetState.Request(), timeout, again=AGAIN).current_state.label
+
+    def set_parameters(self, node: str, values: Mapping[str, Any], timeout: float = 30.0) -> None:
+        """Set parameters of a node, all or none.
+
+        Args:
+            node: The node's name.
+            values: By parameter; a list of numbers as ``array.array``.
+            timeout: [s]
+
+        Raises:
+            BackendError: The node refuses them.
+        """
+        parameters = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+        result = self.call(SetParametersAtomically, f'{node}/set_parameters_atomically',
+                           SetParametersAtomically.Request(parameters=parameters), timeout, again=AGAIN).result
+        if not result.successful:
+            raise BackendError(f"node '{node}' refused parameters: {result.reason}")
 
     def trigger(self, service: interface.Service, timeout: float = 10.0) -> None:
         """Call a ``Trigger`` service.
@@ -97,20 +120,34 @@ class Operator:
         if not answer.success:
             raise BackendError(f"service '{service.name}' refused: {answer.message}")
 
-    def call(self, kind: type, name: str, request: Any, timeout: float) -> Any:
+    def call(self, kind: type, name: str, request: Any, timeout: float, again: float = math.inf) -> Any:
         """Call any service.
+
+        Args:
+            kind: The service's type.
+            name: The service's name.
+            request: What is asked.
+            timeout: To be offered, and to answer [s].
+            again: Ask anew after so long without an answer [s], where asking twice does no harm: Fast DDS drops the
+                answer of a node that has not discovered this client within 0.1 s.
 
         Raises:
             BackendTimeoutError: No answer.
         """
-        client = self.node.create_client(kind, name)
-        try:
-            self.wait_until(client.service_is_ready, f"service '{name}' is offered", timeout)
-            future = client.call_async(request)
-            self.wait_until(future.done, f"service '{name}' answers", timeout)
-            return future.result()
-        finally:
-            self.node.destroy_client(client)
+        key = (kind, name)
+        client = self._clients[key] = self._clients.get(key) or self.node.create_client(kind, name)
+        self.wait_until(client.service_is_ready, f"service '{name}' is offered", timeout)
+        futures, asked = [], -math.inf
+
+        def answered() -> bool:
+            nonlocal asked
+            if time.monotonic() - asked > again or not futures:
+                futures.append(client.call_async(request))
+                asked = time.monotonic()
+            return any(future.done() for future in futures)
+
+        self.wait_until(answered, f"service '{name}' answers", timeout)
+        return next(future for future in futures if future.done()).result()
 
     def wait_until(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
         """Listen until a condition holds.

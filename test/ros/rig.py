@@ -10,6 +10,7 @@ from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray
 
+from rl_robot_control.errors import BackendTimeoutError
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.processes import NodeGroup, NodeProcess
 from rl_robot_control.ros.robot_operator import Operator
@@ -43,7 +44,11 @@ class Rig:
     def wait_for(self, name: str, key: str, *values: str) -> None:
         """Wait until a diagnostic value is one of those given."""
         what = f'{name}: {key} is {values}'
-        self.operator.wait_until(lambda: self.operator.value(name, key) in values, what, TIMEOUT)
+        try:
+            self.operator.wait_until(lambda: self.operator.value(name, key) in values, what, TIMEOUT)
+        except BackendTimeoutError as error:
+            words = self.group.nodes[name].last_words() if name in self.group.nodes else ''
+            raise BackendTimeoutError(f'{error} It says {self.operator.values(name)}; {words}') from None
 
     def listen(self, seconds: float) -> None:
         """Let time pass while listening, to see that something does not happen."""
