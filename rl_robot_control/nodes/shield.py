@@ -58,9 +58,9 @@ STATUS_PERIOD = 0.2  # [s]
 PUBLISHER_CHECK_PERIOD = 0.5  # [s]
 WARNING_PERIOD = 5.0  # [s]
 WATCH_PERIOD = 0.004  # of the watchdog [s]
-# What passes between the end of a time-out and the robot's getting the new target: one look of the watchdog, and the
-# way. Time-outs end earlier by this, so that the reaction keeps the robot's bound and not just the time-out.
-REACTION = 0.006  # [s]
+# What passes between the end of a time-out and the robot's getting the new target: one look of the watchdog, the way,
+# and a machine that is busy. Time-outs end earlier by this, so that the reaction keeps the bound.
+REACTION = 0.010  # [s]
 
 _WAITING = (ShieldMode.STARTING, ShieldMode.READY)
 _FOLLOWING = (ShieldMode.ACTIVE, ShieldMode.BRAKING)
@@ -90,11 +90,10 @@ PARAMETERS = ParameterTable('Shield', [
 
 def real_time_limits(limits: ShieldLimits) -> ShieldLimits:
     """Limits whose time-outs leave room for the node's reaction."""
-    looks = {'command_timeout': 1, 'command_damping_timeout': 1, 'state_timeout': 1,
-             'tilt_duration': 2}  # one finds that it begins
-    values = {name: getattr(limits, name) for name in looks}
-    return dataclasses.replace(limits, **{
-        name: max(value - REACTION - (looks[name] - 1) * WATCH_PERIOD, 0.5 * value) for name, value in values.items()})
+    early = dict.fromkeys(('command_timeout', 'command_damping_timeout', 'state_timeout'), REACTION)
+    early['tilt_duration'] = REACTION + WATCH_PERIOD  # another look finds that it begins
+    asked = {name: getattr(limits, name) for name in early}
+    return dataclasses.replace(limits, **{name: max(asked[name] - early[name], 0.5 * asked[name]) for name in early})
 
 
 class ShieldNode(Node):
