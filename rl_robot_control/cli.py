@@ -239,6 +239,8 @@ def list_names(kind: Annotated[str, typer.Argument(metavar='|'.join(KINDS), help
 def bench(name: Annotated[str, typer.Argument(metavar='NAME', help='vector_env, lockstep or shield.')],
           as_json: JsonOption = False) -> None:
     """Measure the speed of a part beside a bare reference."""
+    import inspect as inspect_module
+
     from rl_robot_control.config import config_directory
     folder = config_directory().parent / 'benchmarks'
     names = [path.stem for path in folder.glob('*.py')]
@@ -246,7 +248,12 @@ def bench(name: Annotated[str, typer.Argument(metavar='NAME', help='vector_env, 
         raise UnknownNameError('benchmark', name, names)
     with progress(name) as show:
         show('measuring', 0.0)
-        result = _load(folder / f'{name}.py').measure()
+        measure = _load(folder / f'{name}.py').measure
+        needed = [p.name for p in inspect_module.signature(measure).parameters.values() if p.default is p.empty]
+        if needed:
+            raise ConfigurationError(f"benchmark '{name}' runs on its own: it wants to know {', '.join(needed)}. See: "
+                                     f"python {folder / f'{name}.py'} --help")
+        result = measure()
     show_result(result, as_json, title=name)
 
 

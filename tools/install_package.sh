@@ -51,3 +51,5 @@ if ! "$VENV/bin/python" -c 'import rclpy, mujoco, onnxruntime, torch; from senso
   echo "An import failed. With a system's ROS 2 built for NumPy 1, run: make clean && make setup ROS=wheels (in a shell without ROS 2 sourced)" >&2
   exit 1
 fi
+# The shield is compiled when it is first imported and kept in a cache: half a minute now, and none when a node starts.
+"$VENV/bin/python" -c 'import rl_robot_control.shield'

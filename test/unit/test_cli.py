@@ -121,6 +121,12 @@ def test_bench_as_json(run):
     assert any('unit' in key for key in found)
 
 
+def test_bench_says_what_runs_on_its_own(run):
+    result = run('bench', 'fault_matrix')
+    assert result.exit_code == 2
+    assert "benchmark 'fault_matrix' runs on its own: it wants to know trials" in result.stderr
+
+
 def test_doctor_shows_limits(run):
     commanded, measured, others, distances = json.loads(run('doctor', '--robot', 'unitree_g1', '--json').stdout)
     g1 = load_robot('unitree_g1')
