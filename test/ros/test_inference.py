@@ -120,6 +120,7 @@ def test_follows_velocity_commands_within_reason(rig, stop_inference):
 def test_falls_silent_and_deactivates_itself_when_the_state_is_lost(tmp_path):
     with hanging_robot(tmp_path) as rig:
         node = rig.run_policy(standing_policy())
+        rig.wait_for('shield', 'mode', 'ACTIVE')
         rig.group.nodes['simulation'].signal(signal.SIGSTOP)
         rig.wait_for('inference', 'phase', 'stopped')
         rig.wait_for('shield', 'mode', 'DAMPING', 'LATCHED')
@@ -179,12 +180,13 @@ def test_ramps_from_the_measured_pose_after_a_reset(rig, stop_inference):
     pose[shoulder] += 0.6
     out, states = [], []
     interface.controller_commands(robot.settings.topics.controller).subscription(
-        operator.node, lambda message: out.append((message.data[shoulder], states[-1] if states else np.nan)))
+        operator.node, lambda message: out.append(message.data[shoulder]))
     interface.JOINT_STATES.subscription(operator.node, lambda message: states.append(message.position[shoulder]))
     operator.wait_until(lambda: len(out) > 10 and states, 'commands stream', TIMEOUT)
-    assert out[-1][0] == pytest.approx(robot.default_position[shoulder], abs=1e-6)
+    assert out[-1] == pytest.approx(robot.default_position[shoulder], abs=1e-6)
     operator.set_parameters('simulation', {'reset.joint_position': array.array('d', pose)}, TIMEOUT)
     for _ in range(5):  # until the nodes notice it before the drives have pulled the arm back: the machine may be busy
+        states.clear()
         begin, ramps = len(out), node.log.read_text().count(RAMPS)
         operator.trigger(interface.SIMULATION_RESET)
         operator.wait_until(lambda ramps=ramps: node.log.read_text().count(RAMPS) > ramps, 'it is noticed', TIMEOUT)
@@ -192,11 +194,11 @@ def test_ramps_from_the_measured_pose_after_a_reset(rig, stop_inference):
         rig.wait_for('inference', 'phase', 'running')
         rig.wait_for('shield', 'mode', 'ACTIVE')
         rig.listen(0.2)
-        targets, measured = np.array(out[begin:]).T
+        targets = np.array(out[begin:])
         first = int(np.argmax(np.diff(targets))) + 1  # first of all, where it is
         if targets[first] > robot.default_position[shoulder] + 0.3:
             break
-    assert targets[first] == pytest.approx(measured[first], abs=0.2)
+    assert min(states) - 0.05 < targets[first] < max(states) + 0.05  # where it was when that was noticed
     # The ramp's half cosine lasts π/2 · 0.6 rad / (1 rad/s) and so is at most 1 rad/s fast: 20 ms make 0.02 rad. A
     # period that the machine skips makes the step as much longer; a jump would be 0.6 rad.
     assert np.abs(np.diff(targets[first:])).max() < 0.25

@@ -56,7 +56,8 @@ def test_a_shield_that_hangs_and_one_that_dies(group, operator, g1):
     rig.wait('supervisor', 'state', 'TRIPPED')
     rig.wait('supervisor', 'robot safe', 'yes')
     assert operator.value('simulation', 'drives') == 'damped'
-    assert rig.trigger(interface.SUPERVISOR_RELEASE).message == 'no shield is heard; start it.'
+    operator.wait_until(lambda: rig.trigger(interface.SUPERVISOR_RELEASE).message == 'no shield is heard; start it.',
+                        'its latest heartbeats have aged, and it is not released', TIMEOUT)
     shield.signal(signal.SIGCONT)
     rig.wait('shield', 'mode', 'LATCHED')  # nobody moves the robot before an operator says so
     assert operator.value('supervisor', 'state') == 'TRIPPED'
