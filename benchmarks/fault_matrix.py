@@ -37,6 +37,7 @@ from rl_robot_control.ros import interface
 from rl_robot_control.ros.conversions import CommandCodec, StateEncoder, to_time
 from rl_robot_control.ros.processes import NodeGroup
 from rl_robot_control.ros.robot_operator import Operator
+from rl_robot_control.shield import ShieldMode
 from rl_robot_control.types import RobotState
 
 ROBOT, POLICY = 'unitree_g1', 'unitree_g1_walk'
@@ -127,11 +128,17 @@ class Scene:
         return condition
 
     def mode(self, begin: float, wanted: str, *reasons: str) -> float:
-        """How long after ``begin`` the shield showed a mode, with a reason that holds one of the given texts [s]."""
+        """How long after ``begin`` the shield showed a mode, with a reason that holds one of the given texts [s].
+
+        Where no reason is asked for, a graver mode answers, too.
+        """
+        graver = [mode.name for mode in ShieldMode if mode >= ShieldMode[wanted]]
+
         def condition() -> float | None:
             for when, name, found in self.events:
-                if when >= begin and name == 'shield' and found['mode'] == wanted and (
-                        not reasons or any(text in found['reason'] for text in reasons)):
+                if when >= begin and name == 'shield' and (
+                        found['mode'] == wanted and any(text in found['reason'] for text in reasons) if reasons
+                        else found['mode'] in graver):
                     return when
             return None
 
@@ -164,6 +171,12 @@ class Scene:
         """Everything as before the first trial."""
         self.streaming = True
         self.settle()
+
+    def repair(self) -> None:
+        """As ``recover``, after a trial that was broken off: processes may still be stopped, or gone."""
+        for node in self.group.nodes.values():
+            node.signal(signal.SIGCONT)
+        self.recover()
 
     def settle(self) -> None:
         """Wait until the shield follows, releasing it where it has latched, then forget what was seen.
@@ -216,6 +229,18 @@ class RobotScene(Scene):
     def recover(self) -> None:
         self.streaming = self.inference is None
         self.settle()
+
+    def repair(self) -> None:
+        if 'shield' not in self.group.nodes:
+            self.group.start('shield', {'robot': ROBOT})
+        for node in self.group.nodes.values():
+            node.signal(signal.SIGCONT)
+        if self.inference is None:
+            self.recover()
+        elif 'inference' in self.group.nodes:
+            self.resume()
+        else:
+            self.start_inference()
 
     def release(self) -> None:
         if self.operator.value('supervisor', 'state') == 'TRIPPED':
@@ -697,7 +722,7 @@ def _repeat(scene: Any, fault: Any, trials: int, found: dict[str, list[float]],
         except NoResponseError as error:
             progress(f'{fault.__name__}, trial {i}: {error}')
             seconds = {}
-            scene.recover()
+            scene.repair()
         for name in names:
             if name in found:
                 found[name].append(seconds.get(name, float('inf')))
