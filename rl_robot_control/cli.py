@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, export, inspect, deploy, demo, list, bench, doctor.
+"""The command line: train, evaluate, export, import, inspect, deploy, demo, list, bench, doctor.
 
 Results go to stdout (``--json``: one JSON object and nothing else), progress and errors to stderr. Exit codes: 0 done,
 1 done but the result is bad, 2 the user can mend it, 130 interrupted.
@@ -61,6 +61,8 @@ PolicyArgument = Annotated[str, typer.Argument(metavar='POLICY', help='An .onnx 
 RobotOption = Annotated[str | None, typer.Option('--robot', help='Name in config/robots, or path of a YAML file.')]
 SeedOption = Annotated[int, typer.Option('--seed', min=0, max=2**32 - 1, help='Source of everything random.')]
 BackendOption = Annotated[Where, typer.Option('--backend', help='mujoco: in memory; ros: over topics, in lock-step.')]
+RateOption = Annotated[float | None, typer.Option('--rate', min=1.0, max=1000.0, help='Control rate of a policy whose '
+                                                  'file does not say it [Hz]; default 50.')]
 JsonOption = Annotated[bool, typer.Option('--json', help='Print one JSON value and nothing else.')]
 
 
@@ -126,16 +128,21 @@ def evaluate(
         speed: Annotated[float, typer.Option(min=-10, max=10, help='Commanded forward velocity [m/s].')] = 0.6,
         random_commands: Annotated[bool, typer.Option('--random-commands', help="The task's own.")] = False,
         duration: Annotated[float, typer.Option(min=0.1, max=3600, help='Of an episode [s].')] = 10.0,
-        as_json: JsonOption = False) -> None:
+        robot: RobotOption = None, rate: RateOption = None, as_json: JsonOption = False) -> None:
     """Measure a policy: falls, velocity errors, shield corrections."""
     from rl_robot_control.learning.evaluation import evaluate as run
+    from rl_robot_control.learning.evaluation import policy_task
     from rl_robot_control.policies import find_policy
     from rl_robot_control.policies.gate import read_policy
+    from rl_robot_control.robots import load_robot
     path = find_policy(policy)
-    manifest = read_policy(path).manifest
-    with progress('evaluating') as show, _robots(backend.value, manifest.robot, manifest.task, None) as robots:
-        result = run(path, episodes=episodes, seed=seed, speed=None if random_commands else speed, duration=duration,
-                     backend=robots, on_progress=lambda done, total: show(f'step {done} of {total}', done / total))
+    manifest = read_policy(path, robot=robot, rate=rate).manifest
+    name = robot or manifest.robot
+    task = policy_task(manifest, load_robot(name))
+    with progress('evaluating') as show, _robots(backend.value, name, task, None, gains=manifest) as robots:
+        result = run(path, robot=name, rate=rate, episodes=episodes, seed=seed,
+                     speed=None if random_commands else speed, duration=duration, backend=robots,
+                     on_progress=lambda done, total: show(f'step {done} of {total}', done / total))
     show_result(result | {'backend': backend.value}, as_json, title=path.name)
 
 
@@ -151,13 +158,35 @@ def export(run: Annotated[Path, typer.Argument(metavar='RUN', help='Folder that 
     show_result({'policy': str(path), 'bytes': path.stat().st_size}, as_json, title='exported')
 
 
+@app.command('import')
+def import_policy(policy: Annotated[str, typer.Argument(metavar='FILE', help='A policy trained elsewhere.')],
+                  out: Annotated[Path, typer.Option('--out', '-o', help='File to write.')],
+                  robot: RobotOption = None, rate: RateOption = None, as_json: JsonOption = False) -> None:
+    """Turn a policy trained elsewhere into a file of our own; what its file did not say is listed."""
+    from rl_robot_control.policies import find_policy
+    from rl_robot_control.policies.gate import read_policy
+    from rl_robot_control.policies.importing import write_native
+    if out.suffix != '.onnx':
+        raise ConfigurationError(f"--out is '{out}'; the name of a policy file ends in .onnx.")
+    checked = read_policy(find_policy(policy), robot=robot, rate=rate)
+    write_native(checked, out)
+    origin = checked.manifest.origin
+    summary = {'policy': str(out), 'robot': checked.manifest.robot, 'dialect': origin.dialect if origin else 'native'}
+    assumed = list(origin.assumptions) if origin else []
+    if as_json:
+        print_json(summary | {'assumptions': assumed})
+        return
+    show_result(summary | {f'assumed ({i + 1})': text for i, text in enumerate(assumed)}, False, title='imported')
+
+
 @app.command()
-def inspect(policy: PolicyArgument, as_json: JsonOption = False) -> None:
+def inspect(policy: PolicyArgument, robot: RobotOption = None, rate: RateOption = None,
+            as_json: JsonOption = False) -> None:
     """Show what a policy file says about itself: origin, interface, observation, joints."""
     from rl_robot_control.policies import find_policy
     from rl_robot_control.policies.description import describe
     from rl_robot_control.policies.gate import read_policy
-    sections = describe(read_policy(find_policy(policy)).manifest)
+    sections = describe(read_policy(find_policy(policy), robot=robot, rate=rate).manifest)
     if as_json:
         print_json({s.title: {'columns': s.columns, 'rows': s.rows} for s in sections})
         return
@@ -172,6 +201,11 @@ def deploy(
                                                    'NAME:SECONDS@VALUE.')] = PROFILE,
         out: Annotated[Path | None, typer.Option(help='For recording and logs; default runs/deploy_TIME.')] = None,
         record: Annotated[bool, typer.Option(help='Record the topics, and judge the run by them.')] = True,
+        rate: RateOption = None,
+        also: Annotated[list[str] | None, typer.Option(help='Another policy, NAME=FILE; may be repeated. --commands '
+                                                            'switches to it with use_NAME:SECONDS.')] = None,
+        fallback: Annotated[str, typer.Option(help='Policy that takes over where the active one fails.')] = '',
+        motion_end: Annotated[str, typer.Option(help='After a motion: hold, loop, or the name of a policy.')] = 'hold',
         as_json: JsonOption = False) -> None:
     """Run a policy on the simulated robot in real time: simulation, shield and inference node, each a process."""
     from rl_robot_control.policies import find_policy
@@ -180,14 +214,15 @@ def deploy(
     from rl_robot_control.ros.processes import require_rclpy
     require_rclpy()
     path, profile = find_policy(policy), parse_profile(commands)
-    interface, out = read_policy(path).manifest.interface, _fresh(out, 'deploy')
+    checked, out = read_policy(path, robot=robot, rate=rate), _fresh(out, 'deploy')
     from rl_robot_control.ros.deployment import deploy as run
     with progress('deploying') as show:
-        result = run(path, profile=profile, out=out, robot=robot, record=record, progress=show)
+        result = run(path, profile=profile, out=out, robot=robot, rate=rate, also=also or [], fallback=fallback,
+                     motion_end=motion_end, record=record, progress=show)
     summary: dict[str, Any] = {
         'robot': result.robot, 'duration': result.duration, 'interruption': result.interruption,
         'recording': str(result.recording) if record else None, 'logs': str(result.log_directory)}
-    summary |= _judge(result.recording, result.robot, interface) if record else {}
+    summary |= _judge(result.recording, result.robot, checked.manifest) if record else {}
     show_result(summary, as_json, title=path.name)
     if result.interruption or summary.get('fell'):
         raise typer.Exit(1)
@@ -310,7 +345,7 @@ def _fresh(out: Path | None, kind: str) -> Path:
     return out
 
 
-def _robots(backend: str, robot: str, task: str, logs: Path | None, training: bool = False) -> Any:
+def _robots(backend: str, robot: str, task: Any, logs: Path | None, training: bool = False, gains: Any = None) -> Any:
     """Context that gives the robots over topics, or None for MuJoCo worlds in memory."""
     if backend == 'mujoco':
         return nullcontext()
@@ -318,21 +353,22 @@ def _robots(backend: str, robot: str, task: str, logs: Path | None, training: bo
     from rl_robot_control.ros.processes import require_rclpy
     from rl_robot_control.tasks.task import load_task
     require_rclpy()
-    loaded = load_task(task, load_robot(robot))
+    loaded = load_task(task, load_robot(robot)) if isinstance(task, str) else task
     from rl_robot_control.ros.deployment import bring_up_lockstep
     physics = loaded.settings.training_physics if training else loaded.settings.physics
     return bring_up_lockstep(robot, control_period=loaded.control_period, physics=physics, log_directory=logs,
-                             held=loaded.settings.base == 'held')
+                             held=loaded.settings.base == 'held', gains=gains)
 
 
-def _judge(recording: Path | None, robot: str, interface: Any) -> dict[str, Any]:
+def _judge(recording: Path | None, robot: str, manifest: Any) -> dict[str, Any]:
+    from rl_robot_control.policies.matching import policy_robot
     from rl_robot_control.report.checks import summarise
     from rl_robot_control.robots import load_robot
     from rl_robot_control.ros.read_recording import read_recording
     from rl_robot_control.shield.limits import ShieldLimits
-    model = load_robot(robot)
-    return summarise(read_recording(recording, model), model, ShieldLimits.from_robot(model), interface.control_period,
-                     interface.gait.period)
+    model = policy_robot(manifest, load_robot(robot))
+    return summarise(read_recording(recording, model), model, ShieldLimits.from_robot(model), manifest.control_period,
+                     manifest.interface.gait.period)
 
 
 def _load(path: Path) -> Any:

@@ -32,6 +32,15 @@ def projected_gravity(quaternion: FloatArray) -> FloatArray:
     return np.stack([2 * (w * y - x * z), -2 * (w * x + y * z), 2 * (x * x + y * y) - 1], axis=-1)
 
 
+def matrix(quaternion: FloatArray) -> FloatArray:
+    """Rotation matrices (..., 3, 3) from the body into the world."""
+    x, y, z, w = (quaternion[..., i] for i in range(4))
+    rows = [[1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)]]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
 def yaw(quaternion: FloatArray) -> FloatArray:
     """Heading, the angle about the world's z axis (...,) [rad]."""
     x, y, z, w = (quaternion[..., i] for i in range(4))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,15 @@ import numpy as np
 
 from rl_robot_control import rotations
 from rl_robot_control.backends.protocol import Backend
+from rl_robot_control.config import find_config, load_settings
 from rl_robot_control.envs import make_backend
 from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.policies.gate import read_policy
+from rl_robot_control.policies.manifest import Manifest
+from rl_robot_control.policies.matching import policy_robot
 from rl_robot_control.policies.runner import PolicyRunner
-from rl_robot_control.robots import load_robot
-from rl_robot_control.tasks.task import Task, load_task
+from rl_robot_control.robots import RobotModel, load_robot
+from rl_robot_control.tasks.task import Task, TaskSettings, load_task
 from rl_robot_control.types import BoolArray, FloatArray, InitialState
 
 MOST_WORLDS = 64  # simulated side by side
@@ -34,8 +38,9 @@ class EpisodeBatch:
     corrected: FloatArray  # (N,) share of commands that the shield changed
 
 
-def evaluate(policy: Path, *, episodes: int = 50, seed: int = 1, speed: float | None = 0.6, duration: float = 10.0,
-             backend: Backend | None = None, on_progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+def evaluate(policy: Path, *, robot: str | None = None, rate: float | None = None, episodes: int = 50, seed: int = 1,
+             speed: float | None = 0.6, duration: float = 10.0, backend: Backend | None = None,
+             on_progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
     """Run a policy file for some episodes.
 
     Velocity errors compare means over one stride, because a walking body sways within it, and leave out the first two
@@ -43,6 +48,8 @@ def evaluate(policy: Path, *, episodes: int = 50, seed: int = 1, speed: float | 
 
     Args:
         policy: Policy file.
+        robot: Robot by name or file; None: the policy's.
+        rate: Control rate of a foreign policy whose file does not say it [Hz].
         episodes: How many.
         seed: Source of the jittered starting poses and, for other tasks than walking, the commands.
         speed: Commanded forward velocity [m/s], for policies that follow a velocity; None: the task's random commands.
@@ -61,14 +68,14 @@ def evaluate(policy: Path, *, episodes: int = 50, seed: int = 1, speed: float | 
     if episodes < 1 or not 0 < duration <= 3600:
         raise ConfigurationError(f'evaluate: episodes is {episodes} and duration {duration} s; at least 1 episode of '
                                  'more than 0 and at most 3600 s is needed.')
-    checked = read_policy(policy)
-    robot = load_robot(checked.manifest.robot)
-    task = load_task(checked.manifest.task, robot)
+    checked = read_policy(policy, robot=robot, rate=rate)
+    model = load_robot(robot or checked.manifest.robot)
+    task = policy_task(checked.manifest, model)
     velocity = task.settings.interface.command.kind == 'velocity'
     if velocity and speed is not None and not _in_range(speed, checked.manifest):
         raise ConfigurationError(f'evaluate: speed {speed} m/s is outside what {Path(policy).name} was trained for, '
                                  f'{checked.manifest.command_lower[0]} to {checked.manifest.command_upper[0]} m/s.')
-    world = backend or make_backend(robot, task, min(episodes, MOST_WORLDS))
+    world = backend or make_backend(policy_robot(checked.manifest, model), task, min(episodes, MOST_WORLDS))
     random = np.random.default_rng(seed)
     steps = max(1, round(duration / task.control_period))
     rounds = -(-episodes // world.num_robots)
@@ -78,7 +85,7 @@ def evaluate(policy: Path, *, episodes: int = 50, seed: int = 1, speed: float | 
             def report(step: int, i: int = i) -> None:
                 if on_progress is not None:
                     on_progress(i * steps + step, rounds * steps)
-            runner = PolicyRunner(checked, robot, world.num_robots, task.control_period)
+            runner = PolicyRunner(checked, model, world.num_robots, task.control_period)
             commands = _commands(task, random, world.num_robots, speed if velocity else None)
             batches.append(run_batch(world, task, runner, commands, random, steps, report))
     finally:
@@ -88,7 +95,20 @@ def evaluate(policy: Path, *, episodes: int = 50, seed: int = 1, speed: float | 
     if not velocity:
         summary |= {'mean_speed_error': None, 'mean_yaw_error': None}
     return summary | {'seed': seed, 'duration': duration, 'speed': speed if velocity else None,
-                                          'task': task.name, 'robot': robot.name}
+                                          'task': task.name, 'robot': model.name}
+
+
+def policy_task(manifest: Manifest, robot: RobotModel) -> Task:
+    """The task that a policy was trained for; for one trained elsewhere walking, observed and driven as it is used to.
+
+    Raises:
+        ConfigurationError: Its task is not known here.
+    """
+    if manifest.origin is None:
+        return load_task(manifest.task, robot)
+    walk = load_settings(find_config('tasks', 'walk'), TaskSettings)
+    return Task(dataclasses.replace(walk, name=manifest.task, interface=manifest.interface, rewards=[], critic=[],
+                                    success=None), policy_robot(manifest, robot))
 
 
 def run_batch(world: Backend, task: Task, runner: PolicyRunner, commands: FloatArray, random: np.random.Generator,

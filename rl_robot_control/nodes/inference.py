@@ -2,10 +2,14 @@
 
 A lifecycle node, so an operator decides when the robot moves:
 
-* configure: load the policy file through the gate, compare it with the robot and its driver's gains, warm up;
+* configure: load the policy files through the gate, compare them with the robot, set their gains, warm up;
 * activate: ramp from the measured pose to the policy's start pose, then run the policy at its control rate;
 * deactivate: ramp back to the default pose and go on holding it, as a humanoid falls when commands cease;
 * cleanup, shutdown: publish nothing more; the shield brakes and damps the robot.
+
+Several policies may be loaded. ``inference/use/<name>`` lets one take over from another, over ``blend_time`` and only
+where the robot's state lies in its start region. Where the active one fails (its output is not finite), ``fallback``
+takes over with a velocity command of zero, until an operator chooses again. ``motion_end`` says what follows a motion.
 
 When the robot's states do not follow from one another (a simulation was reset), the ramp begins anew, from the measured
 pose. When the state is stale or not finite, or the policy's output is not finite, nothing is published: the shield then
@@ -13,7 +17,8 @@ brakes. If that lasts for ``give_up_time``, the node deactivates itself and wait
 
 Subscribes: ``joint_states``, ``imu``, ``cmd_vel``; ``odom`` and ``contacts/<frame>`` only if the policy needs them.
 Publishes: ``policy/command`` (stamp = observation that it answers), ``diagnostics`` (phase, rate, jitter, latency).
-Calls: ``<driver>/get_parameters``, ``<driver>/set_parameters_atomically``.
+Serves: ``inference/use/<name>`` for each loaded policy.
+Calls: ``get_parameters`` and ``set_parameters_atomically`` of the shield and the driver, for the gains.
 
 The garbage collector stays on, but what exists after configuring is frozen (``gc.freeze``): a collection in the loop
 then looks at little and takes microseconds.
@@ -35,17 +40,15 @@ from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from rl_robot_control.errors import ConfigurationError, PolicyError, RobotControlError
-from rl_robot_control.policies import find_policy
-from rl_robot_control.policies.gate import read_policy
-from rl_robot_control.policies.runner import PolicyRunner
-from rl_robot_control.robots import load_robot
 from rl_robot_control.ros import interface
+from rl_robot_control.ros.candidate import StartRegion
 from rl_robot_control.ros.continuity import Continuity
 from rl_robot_control.ros.conversions import CommandCodec, MessageError
-from rl_robot_control.ros.driver_gains import DriverGains
-from rl_robot_control.ros.inference_core import CoreSettings, InferenceCore, Phase, needed_quantities
+from rl_robot_control.ros.gains import Gains
+from rl_robot_control.ros.inference_core import CoreSettings, InferenceCore, Phase
 from rl_robot_control.ros.loop_timing import LoopTiming, TimingSummary
 from rl_robot_control.ros.parameters import Parameter, ParameterTable
+from rl_robot_control.ros.policy_set import check_name, load_policies
 from rl_robot_control.ros.robot_listener import RobotListener, wait_for_state
 from rl_robot_control.ros.runtime import run_node
 from rl_robot_control.ros.velocity_command import VelocityCommand
@@ -55,17 +58,37 @@ PARAMETERS = ParameterTable('Inference', [
               description='Exported policy: path of an .onnx file, or name of a bundled one; read when configuring'),
     Parameter(name='robot', default='', read_only=False,
               description="Robot: name in config/robots or path of a YAML file; empty: the policy's"),
+    Parameter(name='policies', default=(), strings=True, read_only=False,
+              description='More policies, each NAME=FILE; inference/use/NAME lets one take over'),
+    Parameter(name='fallback', default='', read_only=False,
+              description='Policy that takes over, with a velocity of zero, where the active one fails; empty: none'),
+    Parameter(name='motion_end', default='hold', read_only=False,
+              description='What follows the end of a motion: hold, loop, or the name of a policy that takes over'),
+    Parameter(name='rate', default=0.0, unit='Hz', minimum=0.0, maximum=1000.0, read_only=False,
+              description='Control rate of a foreign policy whose file does not say it; 0: 50 Hz'),
+    Parameter(name='shield', default='shield', read_only=False,
+              description="Node of the shield; its gains are compared with the policy's and set; empty: not checked"),
     Parameter(name='driver', default='simulation', read_only=False,
               description="Node that holds the drives' gains in its parameters 'stiffness' and 'damping'; they are "
                           "compared with the policy's and set where it allows; empty: not checked"),
     Parameter(name='driver_timeout', default=5.0, unit='s', minimum=0.1, maximum=60.0,
-              description='How long to wait for an answer of the driver'),
+              description='How long to wait for an answer of the driver or the shield'),
     Parameter(name='cmd_vel_timeout', default=0.5, unit='s', minimum=0.05, maximum=10.0,
               description='Age from which a velocity command counts as zero'),
     Parameter(name='ramp_speed', default=1.0, unit='rad/s', minimum=0.05, maximum=5.0,
               description="Bound on every joint's reference during a ramp"),
     Parameter(name='ramp_min_duration', default=0.2, unit='s', minimum=0.2, maximum=30.0,
               description='Shortest ramp'),
+    Parameter(name='blend_time', default=0.3, unit='s', minimum=0.0, maximum=5.0, read_only=False,
+              description='Over which one policy takes over from another'),
+    Parameter(name='start.distance', default=1.0, unit='rad', minimum=0.0, maximum=6.0, read_only=False,
+              description='Of each joint from the start pose of a policy that is to take over, at most'),
+    Parameter(name='start.speed', default=8.0, unit='rad/s', minimum=0.0, maximum=100.0, read_only=False,
+              description='Of each joint then, at most'),
+    Parameter(name='start.tilt', default=0.35, unit='rad', minimum=0.0, maximum=3.2, read_only=False,
+              description='Of the base then, at most'),
+    Parameter(name='start.turn', default=2.0, unit='rad/s', minimum=0.0, maximum=100.0, read_only=False,
+              description='Angular velocity of the base then, at most'),
     Parameter(name='state_timeout', default=0.1, unit='s', minimum=0.01, maximum=1.0,
               description='Age from which a state is not answered'),
     Parameter(name='activation_patience', default=1.0, unit='s', minimum=0.0, maximum=30.0,
@@ -89,7 +112,7 @@ class InferenceNode(LifecycleNode):
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._entities: list[Callable[[], Any]] = []  # how to undo what configuring created
         self._timer = None
-        self._reported = Phase.IDLE
+        self._reported, self._note = Phase.IDLE, ''
         self.problem = ''  # why the latest transition was refused
         self.create_timer(1.0, self._report, clock=self._steady)
         if self.settings.autostart:
@@ -158,23 +181,52 @@ class InferenceNode(LifecycleNode):
         self.settings = settings = PARAMETERS.read(self)
         if not settings.policy:
             raise ConfigurationError("parameter 'policy' is empty; give the path of an exported .onnx file.")
-        checked = read_policy(find_policy(settings.policy))
-        manifest = checked.manifest
-        if manifest.interface.command.kind != 'velocity':
-            raise PolicyError(f"{checked.path.name}: follows a '{manifest.interface.command.kind}' command; this node "
-                              'follows velocity commands (cmd_vel) only.')
-        robot = load_robot(settings.robot or manifest.robot)
-        runner = PolicyRunner(checked, robot)
-        self._gains = self._connect_driver(robot, manifest)
+        self._policies = policies = load_policies(settings.policy, settings.policies, settings.robot,
+                                                  settings.rate or None, loop=settings.motion_end == 'loop')
+        after_motion = '' if settings.motion_end in ('hold', 'loop') else settings.motion_end
+        check_name('fallback', settings.fallback, policies)
+        check_name('motion_end', after_motion, policies)
+        self._tell_assumptions()
+        self._gains = self._connect_gains()
         self._ensure_gains()
-        needed = needed_quantities(manifest.interface, robot)
-        self.core = InferenceCore(runner, robot.default_position, CoreSettings(
+        region = StartRegion(distance=settings.start_distance, speed=settings.start_speed, tilt=settings.start_tilt,
+                             turn=settings.start_turn)
+        self.core = InferenceCore(policies.candidates(), policies.first, CoreSettings(
             ramp_speed=settings.ramp_speed, ramp_min_duration=settings.ramp_min_duration,
-            state_timeout=settings.state_timeout, give_up_time=settings.give_up_time), {'joint_position', *needed})
-        self._codec, self._timing = CommandCodec(robot), LoopTiming(manifest.control_period)
-        self._velocity = VelocityCommand(manifest.command_lower, manifest.command_upper, settings.cmd_vel_timeout)
-        self._period, self._policy_name = manifest.control_period, checked.path.name
-        self._listen(robot, needed)
+            state_timeout=settings.state_timeout, give_up_time=settings.give_up_time,
+            blend_time=settings.blend_time, region=region), settings.fallback, after_motion)
+        self._codec, self._timing = CommandCodec(policies.robot), LoopTiming(policies.control_period)
+        self._velocity = VelocityCommand((0.0,) * 3, (0.0,) * 3, settings.cmd_vel_timeout)
+        self._follow_active()
+        self._listen(policies.robot, policies.needed)
+        for name in policies.manifests:
+            service = interface.use_policy(name).server(self, self._user_of(name))
+            self._entities.append(lambda service=service: self.destroy_service(service))
+
+    def _tell_assumptions(self) -> None:
+        for name, manifest in self._policies.manifests.items():
+            for text in manifest.origin.assumptions if manifest.origin else ():
+                self.get_logger().warning(f"policy '{name}': {text}.")
+
+    def _follow_active(self) -> None:
+        """Velocity commands are kept within what the active policy was trained for."""
+        self._active = self.core.active
+        manifest = self._policies.manifests[self._active]
+        self._velocity.set_range(manifest.command_lower, manifest.command_upper)
+
+    def _user_of(self, name: str) -> Callable[[Any, Any], Any]:
+        def use(_: Any, response: Any) -> Any:
+            try:
+                problem = self.core.switch(name, self._listener.state(), self._listener.age(), time.monotonic())
+            except MessageError as error:
+                problem = f'joint_states: {error}'
+            response.success, response.message = not problem, problem or f"'{name}' takes over"
+            (self.get_logger().warning if problem else self.get_logger().info)(response.message)
+            self._follow_active()
+            self._report()
+            return response
+
+        return use
 
     def _listen(self, robot: Any, needed: set[str]) -> None:
         self._listener, self._continuity = RobotListener(self, robot, needed), Continuity(robot)
@@ -182,20 +234,22 @@ class InferenceNode(LifecycleNode):
         velocity = interface.CMD_VEL.subscription(self, self._on_velocity)
         self._entities += [self._listener.close, lambda: self.destroy_subscription(velocity)]
 
-    def _connect_driver(self, robot: Any, manifest: Any) -> DriverGains | None:
-        if not self.settings.driver:
-            self.get_logger().warning("the driver's gains are not checked (parameter 'driver' is empty).")
-            return None
-        gains = DriverGains(self, self.settings.driver, robot.joint_names, manifest.stiffness, manifest.damping,
-                            self.settings.driver_timeout)
+    def _connect_gains(self) -> Gains:
+        holders = {parameter: getattr(self.settings, parameter) for parameter in ('shield', 'driver')}
+        for parameter in (parameter for parameter, name in holders.items() if not name):
+            self.get_logger().warning(f"the {parameter}'s gains are not checked (parameter '{parameter}' is empty).")
+        gains = Gains(self, {key: name for key, name in holders.items() if name}, self._policies.robot.joint_names,
+                      self.settings.driver_timeout)
         self._entities.append(gains.close)
         return gains
 
     def _ensure_gains(self) -> None:
-        if self._gains is not None and self._gains.ensure():
-            self.get_logger().info(f"set the policy's gains in the driver '{self.settings.driver}'.")
+        robot = self._policies.robot
+        for name in self._gains.ensure(robot.stiffness.tolist(), robot.damping.tolist()):
+            self.get_logger().info(f"set the policy's gains in '{name}'.")
 
     def _activate(self) -> None:
+        self._wait_for_shield()
         self._ensure_gains()
         state, age = self._fresh_state()
         problem = self.core.start(state, age, time.monotonic())
@@ -205,9 +259,19 @@ class InferenceNode(LifecycleNode):
                               + (f'Nothing ever came on: {missing}. ' if missing else '') + 'Is the robot running?')
         self._timing.interrupt()
         if self._timer is None:
-            self._timer = self.create_timer(self._period, self._step, clock=self._steady)
+            self._timer = self.create_timer(self._policies.control_period, self._step, clock=self._steady)
             self._entities.append(self._stop_timer)
         self._timer.reset()
+
+    def _wait_for_shield(self) -> None:
+        """A policy whose commands nobody hears would begin somewhere in the middle once somebody does."""
+        name, topic = self.settings.shield, interface.POLICY_COMMAND.name
+        deadline = time.monotonic() + self.settings.activation_patience
+        while name and name not in [info.node_name for info in self.get_subscriptions_info_by_topic(topic)]:
+            if time.monotonic() > deadline:
+                raise PolicyError(f"the shield node '{name}' does not listen to {topic}. Start it, correct "
+                                  "the parameter 'shield', or set it to an empty text and answer for the commands yourself.")
+            time.sleep(0.02)
 
     def _fresh_state(self) -> tuple[Any, float]:
         """The latest state and its age [s]; where it is too old, a newer one if it comes in time.
@@ -243,6 +307,13 @@ class InferenceNode(LifecycleNode):
         if command is not None:
             self._commands.publish(self._codec.encode(command.position[0], listener.stamp))
             self._timing.record(started, time.monotonic(), age)
+        if core.active != self._active:
+            self._follow_active()
+        if core.note != self._note:
+            self._note = core.note
+            if core.note:
+                self.get_logger().warning(core.note)
+            self._report()
         if core.phase is not self._reported:
             self._changed(core)
 
@@ -282,12 +353,17 @@ class InferenceNode(LifecycleNode):
         """Publish the diagnostics: every second, and whenever the phase changes."""
         phase = self.core.phase if self.core else Phase.IDLE
         self._reported = phase
-        level = DiagnosticStatus.ERROR if phase in (Phase.SILENT, Phase.STOPPED) else DiagnosticStatus.OK
-        problem = self.core.problem if self.core and self.core.problem else self.problem
+        note = self.core.note if self.core else ''
+        level = DiagnosticStatus.WARN if note else DiagnosticStatus.OK
+        if phase in (Phase.SILENT, Phase.STOPPED):
+            level = DiagnosticStatus.ERROR
+        problem = (self.core.problem if self.core else '') or self.problem or note
         status = DiagnosticStatus(level=level, name=self.get_fully_qualified_name(), message=problem or phase.value)
         status.values = [KeyValue(key='phase', value=phase.value)]
         if self.core:
-            status.hardware_id = self._policy_name
+            status.hardware_id = self._policies.robot.name
+            status.values.append(KeyValue(key='policy', value=self.core.active))
+            status.values.append(KeyValue(key='loaded', value=', '.join(self._policies.manifests)))
             heard = self._listener.age() < self.settings.state_timeout
             status.values.append(KeyValue(key='robot heard', value='yes' if heard else 'no'))
             status.values += _values(self._timing.summary(), self._velocity, self.core.repeated, time.monotonic())

@@ -31,6 +31,7 @@ import dataclasses
 import math
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,14 +41,14 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import UInt8
 
-from rl_robot_control.robots import load_robot
+from rl_robot_control.robots import RobotModel, load_robot
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.continuity import Continuity
 from rl_robot_control.ros.conversions import CommandCodec, ControllerCodec, MessageError, StateDecoder, to_nanoseconds
 from rl_robot_control.ros.emergency_stop import EmergencyStopLink
 from rl_robot_control.ros.links import LinkMonitor
 from rl_robot_control.ros.lockstep import Instant
-from rl_robot_control.ros.parameters import ROBOT, Parameter, ParameterTable
+from rl_robot_control.ros.parameters import ROBOT, Parameter, ParameterTable, check_length, gains
 from rl_robot_control.ros.runtime import run_node
 from rl_robot_control.ros.shield_status import Corrections, as_message, guard_status, link_status, mode_status
 from rl_robot_control.ros.supervision import Guard
@@ -65,27 +66,30 @@ REACTION = 0.010  # [s]
 _WAITING = (ShieldMode.STARTING, ShieldMode.READY)
 _FOLLOWING = (ShieldMode.ACTIVE, ShieldMode.BRAKING)
 
-PARAMETERS = ParameterTable('Shield', [
-    ROBOT,
-    Parameter(name='mode', default='realtime', choices=('lockstep', 'realtime'),
-              description='Whether time is the monotonic clock or the simulation'),
-    Parameter(name='control_period', default=0.02, unit='s', minimum=0.001, maximum=1.0,
-              description='Time between two commands'),
-    Parameter(name='max_period', default=0.25, unit='s', minimum=0.002, maximum=10.0,
-              description='Longest time between two cycles before the shield latches, in real time'),
-    Parameter(name='distances', default=True,
-              description="Whether links are kept apart and frames in their workspace, as the robot's YAML says"),
-    Parameter(name='optional_timeout', default=0.25, unit='s', minimum=0.01, maximum=10.0,
-              description='Silence of odom or of a contact that counts as its loss, in real time'),
-    Parameter(name='require_heartbeat', default=False,
-              description='Silence on shield/emergency_stop_heartbeat latches; a "stop" there does in any case'),
-    Parameter(name='heartbeat_timeout', default=0.5, unit='s', minimum=0.05, maximum=10.0,
-              description='How long that silence may be, and how long a "stop" forbids to re-arm'),
-    Parameter(name='require_supervisor', default=False,
-              description='A supervisor that is not heard latches; else one that is gone is a warning'),
-    Parameter(name='supervisor_timeout', default=1.5, unit='s', minimum=0.6, maximum=60.0,
-              description='Silence on supervisor/status that counts as its death; it comes twice a second'),
-])
+def parameter_table(robot: RobotModel) -> ParameterTable:
+    """The node's parameters; the gains' defaults are the robot's."""
+    return ParameterTable('Shield', [
+        ROBOT,
+        Parameter(name='mode', default='realtime', choices=('lockstep', 'realtime'),
+                  description='Whether time is the monotonic clock or the simulation'),
+        Parameter(name='control_period', default=0.02, unit='s', minimum=0.001, maximum=1.0,
+                  description='Time between two commands'),
+        Parameter(name='max_period', default=0.25, unit='s', minimum=0.002, maximum=10.0,
+                  description='Longest time between two cycles before the shield latches, in real time'),
+        Parameter(name='distances', default=True,
+                  description="Whether links are kept apart and frames in their workspace, as the robot's YAML says"),
+        Parameter(name='optional_timeout', default=0.25, unit='s', minimum=0.01, maximum=10.0,
+                  description='Silence of odom or of a contact that counts as its loss, in real time'),
+        Parameter(name='require_heartbeat', default=False,
+                  description='Silence on shield/emergency_stop_heartbeat latches; a "stop" there does in any case'),
+        Parameter(name='heartbeat_timeout', default=0.5, unit='s', minimum=0.05, maximum=10.0,
+                  description='How long that silence may be, and how long a "stop" forbids to re-arm'),
+        Parameter(name='require_supervisor', default=False,
+                  description='A supervisor that is not heard latches; else one that is gone is a warning'),
+        Parameter(name='supervisor_timeout', default=1.5, unit='s', minimum=0.6, maximum=60.0,
+                  description='Silence on supervisor/status that counts as its death; it comes twice a second'),
+        *gains(robot),
+    ])
 
 
 def real_time_limits(limits: ShieldLimits) -> ShieldLimits:
@@ -101,14 +105,15 @@ class ShieldNode(Node):
 
     def __init__(self) -> None:
         super().__init__('shield')
-        settings = PARAMETERS.declare(self)
-        robot = load_robot(settings.robot)
+        self._robot = robot = load_robot(ParameterTable('Robot', [ROBOT]).declare(self).robot)
+        table = parameter_table(robot)
+        self._settings = settings = table.declare(self)
         self.lockstep = settings.mode == 'lockstep'
         self.period = settings.control_period
-        limits = ShieldLimits.from_robot(robot)
         self.shield = make_shield(robot, self.period, max_period=None if self.lockstep else settings.max_period,
-                                  limits=limits if self.lockstep else real_time_limits(limits),
+                                  limits=self._limits(settings.stiffness, settings.damping),
                                   distances=settings.distances)
+        table.on_change(self, self._on_change)
         self._optional_timeout = settings.optional_timeout
         self.joint_names = robot.joint_names
         self._decoder, self._policy, self._controller = StateDecoder(robot), CommandCodec(robot), ControllerCodec(robot)
@@ -130,6 +135,19 @@ class ShieldNode(Node):
         self._foreign = ''  # who else publishes to the robot's controller
         self._mode = ShieldMode.STARTING
         self._connect(robot)
+
+    def _limits(self, stiffness: Sequence[float], damping: Sequence[float]) -> ShieldLimits:
+        for name, values in (('stiffness', stiffness), ('damping', damping)):
+            check_length(name, values, self._robot.num_joints)
+        limits = ShieldLimits.from_robot(dataclasses.replace(self._robot, stiffness=np.array(stiffness),
+                                                             damping=np.array(damping)))
+        return limits if self.lockstep else real_time_limits(limits)
+
+    def _on_change(self, changes: dict[str, Any]) -> None:
+        """The drives have got other gains; whoever sets them there sets them here first."""
+        values = {name: changes.get(name, getattr(self._settings, name)) for name in ('stiffness', 'damping')}
+        self.shield.retune(self._limits(**values))
+        self._settings = dataclasses.replace(self._settings, **values)
 
     def _connect(self, robot: Any) -> None:
         topics = {'joint_states': interface.JOINT_STATES}

@@ -32,7 +32,7 @@ from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.robots import RobotModel, load_robot
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.conversions import ControllerCodec, MessageError
-from rl_robot_control.ros.parameters import ROBOT, Parameter, ParameterTable
+from rl_robot_control.ros.parameters import ROBOT, Parameter, ParameterTable, check_length, gains
 from rl_robot_control.ros.runtime import LONGEST_WAIT, run_node, spin
 from rl_robot_control.ros.state_publisher import StatePublisher
 from rl_robot_control.types import FloatArray, InitialState, JointCommand, RobotState
@@ -45,10 +45,6 @@ STATE_DEADLINE = 0.05  # that the states keep in real time [s]
 
 def parameter_table(robot: RobotModel) -> ParameterTable:
     """The node's parameters; the gains' defaults are the robot's."""
-    def gains(name: str, values: FloatArray, unit: str) -> Parameter:
-        return Parameter(name=name, default=tuple(values.tolist()), unit=unit, minimum=0.0, read_only=False,
-                         description=f"The drives' {name}, in the robot's joint order")
-
     def start(name: str, meaning: str, unit: str) -> Parameter:
         return Parameter(name=f'reset.{name}', default=(), unit=unit, read_only=False,
                          description=f'{meaning} after a reset; empty: that of the default pose at rest')
@@ -74,8 +70,7 @@ def parameter_table(robot: RobotModel) -> ParameterTable:
                   description='Without a command for this long the robot is damped, in real time'),
         Parameter(name='hold_until_command', default=False,
                   description="Hold the base after a reset until simulation/release is called, as a gantry would"),
-        gains('stiffness', robot.stiffness, 'N·m/rad'),
-        gains('damping', robot.damping, 'N·m·s/rad'),
+        *gains(robot),
         Parameter(name='seed', default=0, minimum=0, read_only=False, description='Of the noise of a reset'),
         Parameter(name='reset.noise', default=0.0, unit='rad', minimum=0.0, maximum=1.0, read_only=False,
                   description='Half width of the uniform noise on the joint positions after a reset'),
@@ -248,9 +243,8 @@ class SimulationNode(Node):
                    'reset_base_position': (0, 3), 'reset_base_quaternion': (0, 4), 'reset_base_linear_velocity': (0, 3),
                    'reset_base_angular_velocity': (0, 3)}
         for name, allowed in lengths.items():
-            if name in values and len(values[name]) not in allowed:
-                raise ConfigurationError(f"parameter '{name.replace('reset_', 'reset.')}' holds {len(values[name])} "
-                                         f"numbers; {' or '.join(map(str, allowed))} are needed.")
+            if name in values:
+                check_length(name.replace('reset_', 'reset.'), values[name], *allowed)
         quaternion = values.get('reset_base_quaternion')
         if quaternion and abs(np.linalg.norm(quaternion) - 1.0) > 1e-3:
             raise ConfigurationError(f"parameter 'reset.base_quaternion' is {quaternion}, of length "

@@ -14,7 +14,7 @@ from rl_robot_control.policies.graph import check_contents, check_memory, fixed_
 from rl_robot_control.policies.manifest import MANIFEST_KEY, Manifest, parse_manifest
 
 MAX_FILE_BYTES = 64 * 2 ** 20
-INPUT, OUTPUT = 'observation', 'action'
+INPUT, OUTPUT = 'observation', 'action'  # of networks that are exported here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +28,19 @@ class CheckedModel:
     batch: int | None  # robots per call; None: any number
 
 
-def read_policy(path: Path | str, sha256: str | None = None) -> CheckedModel:
-    """Read a policy file once and check it.
+def read_policy(path: Path | str, sha256: str | None = None, robot: str | None = None,
+                rate: float | None = None) -> CheckedModel:
+    """Read a policy file once and check it, before any runtime sees it.
 
     Args:
-        path: An ONNX file that ``learning.export`` wrote.
+        path: An ONNX file: of our own, or of one of the ``dialects``.
         sha256: Expected SHA-256 of the whole file, if one is known.
+        robot: For a foreign file the robot that it is for; None: the one that has its joints.
+        rate: For a foreign file its control rate where it does not say it [Hz].
 
     Raises:
-        PolicyError: The file is missing, malformed, hostile, or has no valid manifest; the message says what to do.
+        PolicyError: The file is missing, malformed, hostile, or does not say what must be known; the message says what
+            to do.
     """
     path = Path(path)
     where, content = path.name, _read(path)
@@ -46,10 +50,26 @@ def read_policy(path: Path | str, sha256: str | None = None) -> CheckedModel:
     model = _parse(content, where)
     check_contents(model, where)
     manifest = _manifest(model, where)
-    batch = _check_ports(model, manifest, where)
-    check_memory(model, where)
+    if manifest is None:
+        from rl_robot_control.policies.importing import ForeignFile, import_policy  # it builds on this module
+        return import_policy(ForeignFile(path, model), digest, robot, rate)
+    batch = check_network(model, manifest, where)
     _check_hash(model, manifest, where)
     return CheckedModel(path=path, content=content, sha256=digest, manifest=manifest, batch=batch)
+
+
+def check_network(model: onnx.ModelProto, manifest: Manifest, where: str) -> int | None:
+    """Check a graph against its manifest.
+
+    Returns:
+        The robots per call, or None where any number is taken.
+
+    Raises:
+        PolicyError: An input, output, shape or size is not as it should be.
+    """
+    batch = _check_ports(model, manifest, where)
+    check_memory(model, where)
+    return batch
 
 
 def graph_sha256(model: onnx.ModelProto) -> str:
@@ -84,30 +104,49 @@ def _parse(content: bytes, where: str) -> onnx.ModelProto:
     return model
 
 
-def _manifest(model: onnx.ModelProto, where: str) -> Manifest:
+def _manifest(model: onnx.ModelProto, where: str) -> Manifest | None:
     texts = [entry.value for entry in model.metadata_props if entry.key == MANIFEST_KEY]
-    if not texts:
-        raise PolicyError(f"{where}: has no manifest (metadata key '{MANIFEST_KEY}'), so neither joints nor gains are "
-                          'known. Export it with rl_robot_control export.')
     if len(texts) > 1:
         raise PolicyError(f'{where}: has {len(texts)} manifests, expected one. Export the policy again.')
-    return parse_manifest(texts[0], where)
+    return parse_manifest(texts[0], where) if texts else None
 
 
 def _check_ports(model: onnx.ModelProto, manifest: Manifest, where: str) -> int | None:
-    """Check input and output against the manifest; returns the batch size, None where it is symbolic."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in weights]
-    for kind, values, name in (('input', inputs, INPUT), ('output', model.graph.output, OUTPUT)):
-        names = [value.name for value in values]
-        if names != [name]:
-            raise PolicyError(f"{where}: the graph has the {kind}s {names}, expected ['{name}'].")
-    batches = (fixed_shape(inputs[0], manifest.num_observations, where),
-               fixed_shape(model.graph.output[0], manifest.num_actions, where))
+    """Check inputs and outputs against the manifest; returns the batch size, None where it is symbolic."""
+    network, weights = manifest.network, {tensor.name for tensor in model.graph.initializer}
+    inputs = {value.name: value for value in model.graph.input if value.name not in weights}
+    outputs = {value.name: value for value in model.graph.output}
+    wanted = [network.observation, *([network.time_step] if network.time_step else []), *network.states]
+    if sorted(inputs) != sorted(wanted):
+        raise PolicyError(f'{where}: the graph has the inputs {sorted(inputs)}, expected {sorted(wanted)}.')
+    given = [network.action, *network.states.values(), *network.reference.values()]
+    missing = [name for name in given if name not in outputs]
+    if missing:
+        raise PolicyError(f'{where}: the graph has the outputs {sorted(outputs)}, but not {missing}.')
+    _check_width(inputs[network.observation], manifest.observation_sizes, where)
+    batches = (fixed_shape(inputs[network.observation], manifest.num_observations, where),
+               fixed_shape(outputs[network.action], manifest.num_actions, where))
     if batches[0] != batches[1]:
         raise PolicyError(f'{where}: the input takes {batches[0] or "any number of"} robots, the output gives '
                           f'{batches[1] or "any number of"}. Export the policy again.')
+    for name, output in network.states.items():
+        shapes = [[d.dim_value for d in value.type.tensor_type.shape.dim] for value in (inputs[name], outputs[output])]
+        if shapes[0] != shapes[1]:
+            raise PolicyError(f"{where}: the state '{name}' has the shape {shapes[0]}, its next value '{output}' "
+                              f'{shapes[1]}.')
+    if manifest.origin is not None and batches[0] not in (None, 1):
+        raise PolicyError(f'{where}: takes {batches[0]} robots per call; export it for one.')
     return batches[0]
+
+
+def _check_width(value: onnx.ValueInfoProto, sizes: dict[str, int], where: str) -> None:
+    """Say which terms make up the width that the observation should have."""
+    dims = value.type.tensor_type.shape.dim
+    width, total = dims[-1].dim_value if len(dims) else 0, sum(sizes.values())
+    if len(dims) == 2 and dims[1].HasField('dim_value') and width != total:
+        terms = ' + '.join(f'{name} {size}' for name, size in sizes.items())
+        raise PolicyError(f"{where}: its observation '{value.name}' has {width} values, its terms make {total}: {terms}"
+                          '. One term, history or joint is missing, or one too many.')
 
 
 def _check_hash(model: onnx.ModelProto, manifest: Manifest, where: str) -> None:

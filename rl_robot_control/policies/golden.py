@@ -65,13 +65,13 @@ def record_state(interface: PolicyInterface, state: RobotState, command: FloatAr
 
 def replay_state(golden: GoldenState, interface: PolicyInterface, frame_names: Sequence[str]) -> FloatArray:
     """The observation (D,) that an interface of one robot makes today of a recorded state."""
-    memory = golden.memory
+    memory, state = golden.memory, _state(golden, interface, frame_names)
+    interface.reset(state)
     interface.action = np.array([memory.action])
     interface.previous_action = np.array([memory.previous_action])
     interface.phase = np.array([memory.phase])
     interface.heading = np.array([memory.heading])
     interface.command = np.array([memory.command])
-    state = _state(golden, interface, frame_names)
     return interface.observe(state, np.array([golden.command]))[0]
 
 

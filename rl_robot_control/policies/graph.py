@@ -17,12 +17,12 @@ DOMAINS = ('', 'ai.onnx')
 # Deterministic, without state, files, strings or control flow. ConstantOfShape, Expand and Tile are harmless only
 # because check_memory() bounds every shape.
 OPERATORS = frozenset("""
-    Abs Acos Add And Asin Atan Cast CastLike Ceil Celu Clip Concat Constant ConstantOfShape Cos Div Elu Equal Erf Exp
-    Expand Flatten Floor Gather GatherElements GatherND Gelu Gemm Greater GreaterOrEqual HardSigmoid HardSwish Identity
-    LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow
-    Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Round
-    ScatterElements ScatterND Selu Shape Sigmoid Sign Sin Size Slice Softmax Softplus Softsign Split Sqrt Squeeze Sub
-    Sum Tan Tanh Tile Transpose Unsqueeze Where Xor""".split())
+    Abs Acos Add And Asin Atan BatchNormalization Cast CastLike Ceil Celu Clip Concat Constant ConstantOfShape Cos
+    Div Elu Equal Erf Exp Expand Flatten Floor GRU Gather GatherElements GatherND Gelu Gemm Greater GreaterOrEqual
+    HardSigmoid HardSwish Identity LSTM LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max Mean
+    Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum
+    ReduceSumSquare Relu Reshape Round ScatterElements ScatterND Selu Shape Sigmoid Sign Sin Size Slice Softmax
+    Softplus Softsign Split Sqrt Squeeze Sub Sum Tan Tanh Tile Transpose Unsqueeze Where Xor""".split())
 TENSOR_TYPES = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.INT64,
                           TensorProto.INT32, TensorProto.INT8, TensorProto.UINT8, TensorProto.BOOL})
 
@@ -60,7 +60,9 @@ def check_memory(model: ModelProto, where: str) -> None:
     single.CopyFrom(model)
     del single.graph.value_info[:]
     for value in (*single.graph.input, *single.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = 1
+        for dim in value.type.tensor_type.shape.dim:
+            if not dim.HasField('dim_value'):
+                dim.dim_value = 1
     try:
         onnx.checker.check_model(single)
         inferred = onnx.shape_inference.infer_shapes(single, check_type=True, strict_mode=True, data_prop=True)

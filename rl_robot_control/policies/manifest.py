@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -16,10 +16,34 @@ from rl_robot_control.policies.golden import GoldenVectors, shape_fault
 from rl_robot_control.tasks.interface import InterfaceSettings
 
 MANIFEST_KEY = 'rl_robot_control.manifest'  # in the ONNX file's metadata_props
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2 knows other networks, histories, motions and where a file comes from; 1 is read, too
 MAX_MESSAGE = 2000  # characters; a hostile manifest may hold megabytes that a message would repeat
 
 Vector3 = tuple[float, float, float]
+Quantity = Literal['joint_position', 'joint_velocity', 'anchor_position', 'anchor_quaternion']  # of a reference
+
+
+@settings
+class NetworkSettings:
+    """Names of the graph's inputs and outputs."""
+
+    observation: str = 'observation'  # input (batch, D)
+    action: str = 'action'  # output (batch, A)
+    time_step: str | None = None  # input (batch, 1): control periods since the motion began; null: none
+    states: dict[str, str] = Field(default_factory=dict)  # input → the output that is its next value; zero at first
+    reference: dict[Quantity, str] = Field(default_factory=dict)  # field of ``motion.Reference`` → output
+    anchor: int | None = None  # which body of those outputs is the anchor; null: they hold one body only
+    quaternions: Literal['xyzw', 'wxyz'] = 'xyzw'  # order of the reference's
+
+
+@settings
+class OriginSettings:
+    """Where a file comes from that was not exported here."""
+
+    dialect: str  # that it was written in
+    file: str  # its name
+    sha256: str  # of that file
+    assumptions: list[str] = Field(default_factory=list)  # what the file does not say and was taken to be so
 
 
 @settings
@@ -49,6 +73,8 @@ class Manifest:
     training: dict[str, Any] = Field(default_factory=dict)  # seed, steps, return, ...: for people
     weights_sha256: Annotated[str, Field(pattern='^[0-9a-f]{64}$')]  # of the ONNX graph, weights included
     golden: GoldenVectors
+    network: NetworkSettings = Field(default_factory=NetworkSettings)
+    origin: OriginSettings | None = None  # null: exported by rl_robot_control
 
     @property
     def control_period(self) -> float:
@@ -181,13 +207,27 @@ def _joint_fault(m: Manifest) -> str | None:
 def _interface_fault(m: Manifest) -> str | None:
     if m.interface.action.joints != [re.escape(name) for name in m.action_joint_names]:
         return f'interface.action.joints is {m.interface.action.joints}, expected the action_joint_names'
-    terms = [entry.term for entry in m.interface.observations]
+    terms = [entry.label for entry in m.interface.observations]
     if terms != list(m.observation_sizes):
         return f'observation_sizes names {list(m.observation_sizes)}, the interface observes {terms}'
     for entry in m.interface.observations:
         patterns = [p for p in _strings(entry.params) if not is_literal(p)]
         if patterns:
             return f"parameter '{patterns[0]}' of observation term '{entry.term}' is a pattern, expected plain names"
+    return _motion_fault(m)
+
+
+def _motion_fault(m: Manifest) -> str | None:
+    wanted, given = m.interface.motion is not None, bool(m.network.reference)
+    if wanted != given:
+        return ('the interface tracks a motion, the network gives none' if wanted else
+                'the network gives a motion, the interface tracks none')
+    if given and not {'joint_position', 'joint_velocity', 'anchor_quaternion'} <= set(m.network.reference):
+        return f'the network gives only {sorted(m.network.reference)} of a motion'
+    if given and m.network.time_step is None:
+        return 'the network gives a motion, but network.time_step names no input'
+    if given and m.interface.motion.length < 1:
+        return f'interface.motion.length is {m.interface.motion.length}, it must be positive'
     return None
 
 

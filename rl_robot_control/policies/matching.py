@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,8 +12,14 @@ from rl_robot_control.policies.manifest import Manifest
 from rl_robot_control.robots import RobotModel
 
 TOLERANCE = 1e-6  # relative, and absolute near zero: more than a decimal written twice, less than any real change
-_VALUES = (('default_position', 'rad'), ('stiffness', 'N·m/rad'), ('damping', 'N·m·s/rad'), ('effort_limit', 'N·m'),
-           ('position_lower', 'rad'), ('position_upper', 'rad'))
+_VALUES = (('effort_limit', 'N·m'), ('position_lower', 'rad'), ('position_upper', 'rad'))
+GAIN_FACTOR = 20.0  # by which a policy's gain may differ from the robot's: beyond it a unit or an order is wrong
+
+
+def policy_robot(manifest: Manifest, robot: RobotModel) -> RobotModel:
+    """The robot as a policy knows it: with the pose and the gains that it was trained with."""
+    return dataclasses.replace(robot, **{name: np.array(getattr(manifest, name)) for name in (
+        'default_position', 'stiffness', 'damping')})
 
 
 def check_robot(manifest: Manifest, robot: RobotModel, where: str, control_period: float | None = None) -> None:
@@ -33,6 +40,8 @@ def check_robot(manifest: Manifest, robot: RobotModel, where: str, control_perio
     _check_joints(manifest, robot, where)
     for key, unit in _VALUES:
         _check_values(manifest, robot, key, unit, where)
+    for key, unit in (('stiffness', 'N·m/rad'), ('damping', 'N·m·s/rad')):
+        _check_gains(manifest, robot, key, unit, where)
     if control_period is not None and not math.isclose(control_period, manifest.control_period, rel_tol=TOLERANCE):
         raise PolicyError(f'{where}: was trained at {1 / manifest.control_period:g} Hz (a control period of '
                           f'{manifest.control_period} s), the loop runs at {1 / control_period:g} Hz ({control_period} '
@@ -63,3 +72,14 @@ def _check_values(manifest: Manifest, robot: RobotModel, key: str, unit: str, wh
         raise PolicyError(f"{where}: {key} of joint '{manifest.joint_names[i]}' is {trained[i]} {unit} in the policy "
                           f"and {found[i]} {unit} in robot '{robot.name}'. Set the robot's value to the policy's, or "
                           'train and export a policy with the new one.')
+
+
+def _check_gains(manifest: Manifest, robot: RobotModel, key: str, unit: str, where: str) -> None:
+    """A policy brings its gains; ones that are far from the robot's are a mistake in the file."""
+    trained, found = np.array(getattr(manifest, key)), getattr(robot, key)
+    wrong = np.flatnonzero((trained > GAIN_FACTOR * found) | (trained * GAIN_FACTOR < found))
+    if wrong.size:
+        i = wrong[0]
+        raise PolicyError(f"{where}: {key} of joint '{manifest.joint_names[i]}' is {trained[i]:g} {unit} in the policy "
+                          f"and {found[i]:g} {unit} in robot '{robot.name}', more than a factor {GAIN_FACTOR:g} apart. "
+                          'Correct the gain in the file, or the robot\'s.')

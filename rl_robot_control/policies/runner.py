@@ -7,10 +7,11 @@ import numpy as np
 from rl_robot_control.errors import PolicyError
 from rl_robot_control.policies.gate import CheckedModel
 from rl_robot_control.policies.golden import replay_state
-from rl_robot_control.policies.matching import check_robot
+from rl_robot_control.policies.matching import check_robot, policy_robot
 from rl_robot_control.policies.session import PolicySession
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.tasks.interface import PolicyInterface
+from rl_robot_control.tasks.motion import Reference
 from rl_robot_control.types import FloatArray, JointCommand, RobotState
 
 ACTION_TOLERANCE = 1e-5  # of a golden action, relative above 1: two CPUs may round a float32 network differently
@@ -26,9 +27,11 @@ class PolicyRunner:
         robot: The robot to move.
         num_robots: N.
         control_period: Of the loop that will call ``step`` [s]; compared with the policy's where given.
+        loop: Whether a motion begins anew when it has ended; else its last instant is held.
 
     Attributes:
         manifest: The policy's manifest.
+        robot: The robot with the pose and gains that the policy was trained with.
         interface: Its observations, actions and memory.
 
     Raises:
@@ -37,13 +40,15 @@ class PolicyRunner:
     """
 
     def __init__(self, checked: CheckedModel, robot: RobotModel, num_robots: int = 1,
-                 control_period: float | None = None) -> None:
-        self.manifest, self._where = checked.manifest, checked.path.name
+                 control_period: float | None = None, loop: bool = False) -> None:
+        self.manifest, self._where, self._loop = checked.manifest, checked.path.name, loop
         check_robot(self.manifest, robot, self._where, control_period)
-        self.interface = self._build_interface(robot, num_robots)
+        self.robot = policy_robot(self.manifest, robot)
+        self.interface = self._build_interface(self.robot, num_robots)
         self._session = PolicySession(checked, num_robots)
         self._started = np.zeros(num_robots, dtype=bool)
-        self._replay_observations(robot)
+        self._steps = np.zeros(num_robots, dtype=np.int64)  # since the reset
+        self._replay_observations(self.robot)
         self._replay_actions()
         self._warm_up()
 
@@ -51,6 +56,22 @@ class PolicyRunner:
     def num_robots(self) -> int:
         """N."""
         return self.interface.num_robots
+
+    @property
+    def finished(self) -> np.ndarray:
+        """Which robots have come to the end of their motion (N,); never, where there is none or it begins anew."""
+        motion = self.manifest.interface.motion
+        if motion is None or self._loop:
+            return np.zeros(self.num_robots, dtype=bool)
+        return self._steps >= motion.length
+
+    @property
+    def start_pose(self) -> FloatArray:
+        """Joint positions (J,) from which the policy begins [rad]: its default pose, or the motion's first instant."""
+        pose = self.robot.default_position.copy()
+        if self.interface.reference is not None:
+            pose[self.interface.joints] = self._session.reference(0).joint_position[0]
+        return pose
 
     def reset(self, state: RobotState, index: np.ndarray | slice = slice(None),
               phase: FloatArray | float = 0.0) -> None:
@@ -67,6 +88,10 @@ class PolicyRunner:
         if self.manifest.interface.command.heading_gain and not np.isfinite(state.base_quaternion[index]).all():
             raise PolicyError(f'{self._where}: the policy holds its heading, but the orientation of the base is not '
                               'known. Check that the IMU publishes.')
+        self._steps[index] = 0
+        self._session.forget(index)
+        if self.interface.reference is not None:
+            self.interface.reference = self._session.reference(self._time_step)
         self.interface.reset(state, index, phase)
         self._started[index] = True
 
@@ -90,20 +115,39 @@ class PolicyRunner:
             raise PolicyError(f'{self._where}: the command {command.tolist()} is not {self.num_robots} x 3 finite '
                               'numbers.')
         interface = self.interface
-        memory = interface.command, interface.effective_command, interface.heading  # observing replaces these three
+        memory = interface.memory
         try:
-            action = self._evaluate(interface.observe(state, command))
+            if interface.reference is not None:
+                self._follow_motion(state)
+            action = self._evaluate(interface.observe(state, command), self._time_step)
         except PolicyError:
-            interface.command, interface.effective_command, interface.heading = memory
+            interface.memory = memory
             raise
+        self._session.remember()
+        self._steps += 1
         return JointCommand(stamp=state.time, position=interface.act(state, action))
 
-    def _evaluate(self, observation: FloatArray) -> FloatArray:
+    @property
+    def _time_step(self) -> np.ndarray:
+        """Where the robots' motions are (N,)."""
+        motion = self.manifest.interface.motion
+        if motion is None:
+            return self._steps
+        return self._steps % motion.length if self._loop else np.minimum(self._steps, motion.length - 1)
+
+    def _follow_motion(self, state: RobotState) -> None:
+        at = self._time_step
+        self.interface.reference = self._session.reference(at)
+        begins_anew = (at == 0) & (self._steps > 0)
+        if begins_anew.any():
+            self.interface.align(state, begins_anew)
+
+    def _evaluate(self, observation: FloatArray, time_step: np.ndarray | int = 0) -> FloatArray:
         if not np.isfinite(observation).all():
             robot, element = np.argwhere(~np.isfinite(observation))[0]
             raise PolicyError(f'{self._where}: observation term {self._term(element)} of robot {robot} is '
                               f'{observation[robot, element]}: the robot does not measure it, or a sensor failed.')
-        action = self._session(observation).astype(np.float64)
+        action = self._session(observation, time_step).astype(np.float64)
         if not np.isfinite(action).all():
             robot, element = np.argwhere(~np.isfinite(action))[0]
             raise PolicyError(f"{self._where}: the action for joint '{self.manifest.action_joint_names[element]}' of "
@@ -111,16 +155,14 @@ class PolicyRunner:
         return action
 
     def _term(self, element: int) -> str:
-        for name, size in self.manifest.observation_sizes.items():
-            if element < size:
-                return f"'{name}' (element {element})"
-            element -= size
-        return '?'
+        return f"'{self.interface.observation_labels[element]}'"
 
     def _build_interface(self, robot: RobotModel, num_robots: int) -> PolicyInterface:
         try:
             interface = PolicyInterface(self.manifest.interface, robot, num_robots, where=self._where)
             probe = PolicyInterface(self.manifest.interface, robot, 1)  # a feed-forward may not fit the joints
+            if probe.reference is not None:
+                probe.reference = Reference.upright(1, probe.num_actions)
             probe.act(RobotState.unknown(1, robot.num_joints, len(robot.frame_names)), np.zeros((1, probe.num_actions)))
         except Exception as error:  # terms get parameters from the file, and may fail on them in any way
             raise PolicyError(f'{self._where}: its observations or actions cannot be set up: {error}') from error
@@ -136,6 +178,9 @@ class PolicyRunner:
 
     def _replay_observations(self, robot: RobotModel) -> None:
         golden, interface = self.manifest.golden, self._build_interface(robot, 1)
+        if interface.reference is not None:
+            first = self._session.reference(0)
+            interface.reference = Reference(**{name: value[:1] for name, value in vars(first).items()})
         for i, recorded in enumerate(golden.states):
             expected = np.array(recorded.observation)
             error = np.abs(replay_state(recorded, interface, golden.frame_names) - expected)

@@ -1,7 +1,8 @@
 """A schedule of velocity commands, and the small driver that publishes it on ``cmd_vel``.
 
 A schedule is text: pieces separated by blanks, each ``SECONDS:VX,VY,WZ`` or ``NAME:SECONDS[@VALUE]``, e.g.
-``4:0,0,0 8:0.6,0,0`` or ``stand:4 forward:8@0.6 left:4@0.5 stop:4``.
+``4:0,0,0 8:0.6,0,0`` or ``stand:4 forward:8@0.6 left:4@0.5 stop:4``. ``use_POLICY:SECONDS`` lets a loaded policy take
+over, with a velocity of zero for so long.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Segment:
     duration: float  # [s]
     velocity: tuple[float, float, float]  # vx, vy [m/s], wz [rad/s]
     name: str = ''
+    policy: str = ''  # that takes over when the segment begins; empty: none
 
 
 class CommandProfile:
@@ -92,6 +94,8 @@ def _segment(piece: str) -> Segment:
             raise ConfigurationError(f"command profile: piece '{piece}' gives {len(values)} velocities; three are "
                                      'needed: vx, vy [m/s] and wz [rad/s].')
         return Segment(duration=_duration(head, piece), velocity=(values[0], values[1], values[2]))
+    if head.startswith('use_') and len(head) > 4:
+        return Segment(duration=_duration(tail, piece), velocity=(0.0, 0.0, 0.0), name=head, policy=head[4:])
     if head not in NAMED:
         raise UnknownNameError('command', head, NAMED, where=f"command profile, piece '{piece}'")
     seconds, at, value = tail.partition('@')

@@ -7,7 +7,7 @@ own, lets the policy follow a schedule of velocity commands, and stops everythin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from rl_robot_control.backends.physics import PhysicsSettings
 from rl_robot_control.config import to_plain
-from rl_robot_control.errors import PolicyError
+from rl_robot_control.errors import BackendError, PolicyError
 from rl_robot_control.policies.gate import CheckedModel, read_policy
+from rl_robot_control.policies.manifest import Manifest
+from rl_robot_control.policies.matching import policy_robot
 from rl_robot_control.robots import load_robot
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.command_profile import CommandProfile, Segment
@@ -45,7 +47,8 @@ class DeploymentResult:
     shield: dict[str, str] = field(default_factory=dict)  # the shield's last status
 
 
-def deploy(policy: Path, *, profile: CommandProfile, out: Path, robot: str | None = None, record: bool = True,
+def deploy(policy: Path, *, profile: CommandProfile, out: Path, robot: str | None = None, rate: float | None = None,
+           also: Sequence[str] = (), fallback: str = '', motion_end: str = 'hold', record: bool = True,
            progress: Progress = lambda what, share: None) -> DeploymentResult:
     """Let a policy drive the simulated robot in real time, behind the shield, each in a process of its own.
 
@@ -54,6 +57,10 @@ def deploy(policy: Path, *, profile: CommandProfile, out: Path, robot: str | Non
         profile: Velocity commands to follow.
         out: Folder for ``recording.mcap`` and ``logs/``.
         robot: Robot by name or file; None: the policy's.
+        rate: Control rate of a foreign policy whose file does not say it [Hz].
+        also: More policies to load, each NAME=FILE; the schedule may switch to them.
+        fallback: Policy that takes over where the active one fails; empty: none.
+        motion_end: What follows the end of a motion: hold, loop, or the name of a policy.
         record: Whether to record the topics.
         progress: Called about 20 times a second.
 
@@ -61,12 +68,15 @@ def deploy(policy: Path, *, profile: CommandProfile, out: Path, robot: str | Non
         PolicyError: The file does not pass the gate, or the inference node refuses it.
         BackendError: A process ended or did not answer; the message holds the end of its log.
     """
-    checked = read_policy(policy)
+    checked = read_policy(policy, robot=robot, rate=rate)
     name = robot or checked.manifest.robot
     recording = Path(out) / 'recording.mcap' if record else None
     with NodeGroup(Path(out) / 'logs') as group, Operator(group.domain.id, watch=group.check) as operator:
         progress('starting the processes', 0.0)
-        _start_real_time(group, checked, name, recording)
+        _start_real_time(group, checked, name, recording, {
+            'policies': [_absolute(entry) for entry in also], 'fallback': fallback, 'motion_end': motion_end,
+            'rate': rate or 0.0})
+        operator.wait_until(lambda: operator.value('shield', 'mode') != '', 'the shield runs', START_TIMEOUT)
         progress('loading the policy', 0.0)
         request(group, operator, 'configure')
         _wait_until_connected(operator, record)
@@ -88,7 +98,8 @@ def deploy(policy: Path, *, profile: CommandProfile, out: Path, robot: str | Non
 
 @contextmanager
 def bring_up_lockstep(robot: str, *, control_period: float, physics: PhysicsSettings | None = None,
-                      log_directory: Path | None = None, held: bool = False) -> Iterator[RosBackend]:
+                      log_directory: Path | None = None, held: bool = False,
+                      gains: Manifest | None = None) -> Iterator[RosBackend]:
     """Start the simulation and the shield in lock-step, each in a process of its own.
 
     Args:
@@ -97,6 +108,7 @@ def bring_up_lockstep(robot: str, *, control_period: float, physics: PhysicsSett
         physics: How the robot is simulated; None: in full.
         log_directory: Folder for the processes' logs; None: a temporary one.
         held: Whether the simulation holds the base where it is reset to.
+        gains: Policy whose gains the drives have; None: the robot's.
 
     Yields:
         The backend over topics; it is closed with the block, as are the processes.
@@ -105,9 +117,9 @@ def bring_up_lockstep(robot: str, *, control_period: float, physics: PhysicsSett
         BackendError: A process ended or did not answer.
     """
     from rl_robot_control.ros.backend import RosBackend  # it needs the physics engine, a deployment does not
-    model = load_robot(robot)
+    model = load_robot(robot) if gains is None else policy_robot(gains, load_robot(robot))
     with NodeGroup(log_directory) as group:
-        _start_lockstep(group, robot, control_period, physics, held)
+        _start_lockstep(group, robot, control_period, physics, held, gains)
         backend = RosBackend(model, control_period, domain_id=group.domain.id, watch=group.check)
         try:
             yield backend
@@ -146,12 +158,22 @@ def train_in_lockstep(training: dict[str, Any], *, robot: str, control_period: f
 
 
 def _start_lockstep(group: NodeGroup, robot: str, control_period: float, physics: PhysicsSettings | None,
-                    held: bool) -> None:
-    physics = physics or PhysicsSettings()
+                    held: bool, gains: Manifest | None = None) -> None:
+    physics, values = physics or PhysicsSettings(), {} if gains is None else _gains(gains)
     group.start('simulation', {'robot': robot, 'mode': 'lockstep', 'control_period': control_period,
-                               'hold_until_command': held, **physics_parameters(physics)})
+                               'hold_until_command': held, **physics_parameters(physics), **values})
     group.start('shield', {'robot': robot, 'mode': 'lockstep', 'control_period': control_period,
-                           'distances': physics.collisions == 'full'})  # else links pass each other
+                           'distances': physics.collisions == 'full', **values})  # else links pass each other
+
+
+def _gains(policy: Manifest) -> dict[str, Any]:
+    return {'stiffness': policy.stiffness, 'damping': policy.damping}
+
+
+def _absolute(entry: str) -> str:
+    """An entry of the parameter ``policies`` with the file's whole path; a bundled name stays."""
+    name, mark, file = entry.rpartition('=')
+    return f'{name}{mark}{Path(file).resolve() if Path(file).is_file() else file}'
 
 
 def physics_parameters(physics: PhysicsSettings) -> dict[str, Any]:
@@ -172,15 +194,18 @@ def request(group: NodeGroup, operator: Operator, transition: str) -> None:
                           f'{node.last_words(4)}')
 
 
-def _start_real_time(group: NodeGroup, checked: CheckedModel, robot: str, recording: Path | None) -> None:
-    period = checked.manifest.control_period
+def _start_real_time(group: NodeGroup, checked: CheckedModel, robot: str, recording: Path | None,
+                     inference: dict[str, Any]) -> None:
+    manifest = checked.manifest
+    gains = _gains(manifest)
     if recording is not None:
         group.start('recorder', {'robot': robot, 'out': str(recording)}, module='rl_robot_control.ros.recorder')
     group.start('simulation', {'robot': robot, 'mode': 'realtime', 'timestep': 0.005, 'collisions': 'full',
-                               'hold_until_command': True})
-    group.start('shield', {'robot': robot, 'mode': 'realtime', 'control_period': period})
+                               'hold_until_command': True, **gains})
+    group.start('shield', {'robot': robot, 'mode': 'realtime', 'control_period': manifest.control_period, **gains})
     group.start('supervisor', {'robot': robot})
-    group.start('inference', {'robot': robot, 'policy': str(checked.path.resolve())})
+    group.start('inference', {'robot': robot, 'policy': str(checked.path.resolve()),
+                              **{key: value for key, value in inference.items() if value != []}})
 
 
 def _wait_until_connected(operator: Operator, record: bool) -> None:
@@ -201,15 +226,27 @@ def _wait_until_connected(operator: Operator, record: bool) -> None:
 
 def _drive(operator: Operator, profile: CommandProfile, progress: Progress) -> tuple[float, str]:
     """Follow the schedule; the time driven [s], and why it ended early."""
-    fault = ''
+    fault, present = '', None
 
     def tick(elapsed: float, segment: Segment) -> bool:
-        nonlocal fault
+        nonlocal fault, present
         progress(_describe(segment), elapsed / profile.duration)
-        fault = _fault(operator)
+        if segment is not present:
+            present, fault = segment, _use(operator, segment.policy)
+        fault = fault or _fault(operator)
         return not fault
 
     return operator.drive(profile, tick), fault
+
+
+def _use(operator: Operator, policy: str) -> str:
+    """Let a policy take over, if one is named; why it could not."""
+    try:
+        if policy:
+            operator.trigger(interface.use_policy(policy))
+    except BackendError as error:
+        return str(error)
+    return ''
 
 
 def _fault(operator: Operator) -> str:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from rl_robot_control.errors import PolicyError
 from rl_robot_control.robots import RobotModel
+from rl_robot_control.ros.candidate import Candidate, Policy, StartRegion
 from rl_robot_control.tasks.interface import InterfaceSettings, PolicyInterface
+from rl_robot_control.tasks.motion import Reference
 from rl_robot_control.types import FloatArray, JointCommand, RobotState
 
 JOINT_QUANTITIES = ('joint_position', 'joint_velocity')
@@ -24,16 +25,6 @@ IMU_QUANTITIES = ('base_quaternion', 'base_angular_velocity')
 ODOMETRY_QUANTITIES = ('base_position', 'base_linear_velocity')
 OTHER_QUANTITIES = ('joint_effort', 'base_linear_acceleration', 'frame_position', 'frame_velocity', 'frame_axis_z',
                     'contact_force')
-
-
-class Policy(Protocol):
-    """A policy for one robot, as ``policies.runner.PolicyRunner`` offers it."""
-
-    def reset(self, state: RobotState) -> None:
-        """Forget the past."""
-
-    def step(self, state: RobotState, command: FloatArray) -> JointCommand:
-        """Answer a state under a command (1, 3); raises ``PolicyError`` on values that are not finite."""
 
 
 class Phase(enum.Enum):
@@ -55,6 +46,8 @@ class CoreSettings:
     ramp_min_duration: float = 0.2  # [s]
     state_timeout: float = 0.1  # age from which a state is not answered [s]
     give_up_time: float = 0.5  # of silence after which only a new activation helps [s]
+    blend_time: float = 0.3  # over which one policy takes over from another [s]
+    region: StartRegion = field(default_factory=StartRegion)  # from which it may
 
 
 def needed_quantities(interface: InterfaceSettings, robot: RobotModel) -> set[str]:
@@ -96,25 +89,59 @@ class Ramp:
         return now - self._begin >= self.duration
 
 
-class InferenceCore:
-    """Ramps one robot into the policy's start pose, runs the policy, and ramps back to hold.
+class Blend:
+    """The way from one policy to the next: half a cosine from the old one's targets to the new one's.
 
     Args:
-        policy: The policy.
-        start_pose: (J,) joint positions from which the policy starts, and which are held after it [rad].
+        old: The policy that gives way; None: its last target stays.
+        latest: (1, J) last target [rad].
+        now: Start [s].
+        duration: [s]
+    """
+
+    def __init__(self, old: Policy | None, latest: FloatArray, now: float, duration: float) -> None:
+        self._old, self._latest, self._begin, self._duration = old, latest, now, duration
+
+    def finished(self, now: float) -> bool:
+        """Whether the new policy acts alone."""
+        return now - self._begin >= self._duration
+
+    def mix(self, new: FloatArray, state: RobotState, command: FloatArray, now: float) -> FloatArray:
+        """Targets (1, J) [rad] of both."""
+        if self._old is not None:
+            try:
+                self._latest = self._old.step(state, command).position
+            except PolicyError:
+                self._old = None  # its last target stays
+        share = 0.5 - 0.5 * math.cos(math.pi * min(max((now - self._begin) / self._duration, 0.0), 1.0))
+        return self._latest + share * (new - self._latest)
+
+
+class InferenceCore:
+    """Ramps one robot into a policy's start pose, runs the policy, changes policies, and ramps back to hold.
+
+    Args:
+        candidates: The loaded policies, by name.
+        active: The one that runs first.
         settings: Times and speeds.
-        required: Fields of the state that must be finite.
+        fallback: The one that takes over, with a command of zero, where the active one fails; empty: none.
+        after_motion: The one that takes over where the active one's motion has ended; empty: that one goes on.
 
     Attributes:
+        active: Name of the policy that runs, or will.
         phase: What is published at present.
         problem: Why nothing is published, or empty.
+        note: What happened to the policy that ran before, or empty.
         repeated: In how many control periods no new state had come.
     """
 
-    def __init__(self, policy: Policy, start_pose: FloatArray, settings: CoreSettings,
-                 required: Sequence[str] = JOINT_QUANTITIES) -> None:
-        self._policy, self._settings, self._required = policy, settings, tuple(required)
-        self._pose = np.array(start_pose, dtype=np.float64)[None]
+    def __init__(self, candidates: Mapping[str, Candidate], active: str, settings: CoreSettings, fallback: str = '',
+                 after_motion: str = '') -> None:
+        self._candidates, self._settings = dict(candidates), settings
+        self._fallback, self._after_motion = fallback, after_motion
+        self.active, self.note = active, ''
+        self._fell_back = False  # commands count as zero until a policy is chosen
+        self._blend: Blend | None = None
         self._ramp: Ramp | None = None
         self._latest: FloatArray | None = None  # (1, J) the last position that was commanded
         self._silent_since: float | None = None  # None: the last period was answered
@@ -122,6 +149,36 @@ class InferenceCore:
         self._answered: float | None = None  # time of the last state that was answered [s]
         self.repeated = 0
         self.phase, self.problem = Phase.IDLE, ''
+
+    @property
+    def _policy(self) -> Policy:
+        return self._candidates[self.active].policy
+
+    def switch(self, name: str, state: RobotState | None, age: float, now: float) -> str:
+        """Let another policy take over.
+
+        Args:
+            name: Its name.
+            state: Latest state, None if there never was one.
+            age: Its age [s].
+            now: [s].
+
+        Returns:
+            Empty, or why it cannot: then the active one goes on.
+        """
+        candidate = self._candidates[name]
+        if self.phase is Phase.RUNNING and name != self.active:
+            problem = self._check(state, age, candidate) or self._settings.region.outside(
+                state, candidate.start_pose, candidate.joint_names, candidate.floating)
+            if problem:
+                return f"policy '{name}' cannot take over: {problem.rstrip('.')}."
+            self._take_over(name, state, self._policy, now)
+        elif name != self.active:
+            self.active = name
+            if self.phase is Phase.RAMPING and (self._latest is not None or state is not None):
+                self._begin_ramp(state.joint_position if self._latest is None else self._latest, now, Phase.RAMPING)
+        self._fell_back, self.note = False, ''
+        return ''
 
     def start(self, state: RobotState | None, age: float, now: float) -> str | None:
         """Begin the ramp from the measured pose.
@@ -134,10 +191,10 @@ class InferenceCore:
         Returns:
             None, or why the policy cannot start.
         """
-        problem = self._check(state, age)
+        problem = self._check(state, age, self._candidates[self.active])
         if problem:
             return problem
-        self._silent_since = None
+        self._silent_since, self._blend, self._fell_back, self.note = None, None, False, ''
         self._begin_ramp(state.joint_position, now, Phase.RAMPING)
         return None
 
@@ -171,7 +228,7 @@ class InferenceCore:
         """
         if self.phase in (Phase.IDLE, Phase.STOPPED):
             return None
-        problem = self._check(state, age)
+        problem = self._check(state, age, self._candidates[self.active])
         if problem:
             return self.refuse(problem, now)
         if state.time[0] == self._answered:  # a second answer to one observation would be taken for a replay
@@ -201,10 +258,50 @@ class InferenceCore:
     def _position(self, state: RobotState, command: FloatArray, now: float) -> FloatArray:
         if self.phase is Phase.RAMPING and self._ramp.finished(now):
             self._policy.reset(state)
-            self.phase = Phase.RUNNING
-        if self.phase is Phase.RUNNING:
-            return self._policy.step(state, command).position
-        return self._ramp.at(now)
+            self.phase, self._blend = Phase.RUNNING, None
+        if self.phase is not Phase.RUNNING:
+            return self._ramp.at(now)
+        try:
+            position = self._run(state, command, now)
+        except PolicyError as error:
+            if not self._fallback or self.active == self._fallback:
+                raise
+            failed = self.active
+            self._take_over(self._fallback, state, None, now)
+            self._fell_back, self.note = True, f"policy '{failed}' failed, '{self.active}' took over: {error}"
+            position = self._run(state, command, now)
+        if self._after_motion not in ('', self.active) and self._policy.finished[0]:
+            self._hand_over(state, now)
+        return position
+
+    def _run(self, state: RobotState, command: FloatArray, now: float) -> FloatArray:
+        if self._fell_back:
+            command = np.zeros_like(command)
+        position = self._policy.step(state, command).position
+        if self._blend is not None:
+            position = self._blend.mix(position, state, command, now)
+            if self._blend.finished(now):
+                self._blend = None
+        return position
+
+    def _hand_over(self, state: RobotState, now: float) -> None:
+        """The motion has ended: until the next policy can take over, the last instant of the motion is held."""
+        name = self._after_motion
+        candidate = self._candidates[name]
+        problem = self._check(state, 0.0, candidate) or self._settings.region.outside(
+            state, candidate.start_pose, candidate.joint_names, candidate.floating)
+        if problem:
+            self.note = f"the motion has ended, policy '{name}' cannot take over yet: {problem.rstrip('.')}"
+        else:
+            self.note = f"the motion of '{self.active}' has ended, '{name}' took over"
+            self._take_over(name, state, self._policy, now)
+
+    def _take_over(self, name: str, state: RobotState, old: Policy | None, now: float) -> None:
+        """Begin to blend into another policy, from the old one or from the last target."""
+        latest = state.joint_position if self._latest is None else self._latest
+        self.active = name
+        self._policy.reset(state)
+        self._blend = Blend(old, latest, now, self._settings.blend_time)
 
     def _resume(self, state: RobotState, now: float) -> None:
         self.phase, self.problem = self._interrupted, ''
@@ -213,17 +310,18 @@ class InferenceCore:
 
     def _begin_ramp(self, start: FloatArray, now: float, phase: Phase) -> None:
         settings = self._settings
-        self._ramp = Ramp(start, self._pose, now, settings.ramp_speed, settings.ramp_min_duration)
+        goal = self._candidates[self.active].start_pose[None]
+        self._ramp = Ramp(start, goal, now, settings.ramp_speed, settings.ramp_min_duration)
         self.phase, self.problem = phase, ''
         if phase is Phase.RAMPING:
             self._latest = None
 
-    def _check(self, state: RobotState | None, age: float) -> str:
+    def _check(self, state: RobotState | None, age: float, candidate: Candidate) -> str:
         if state is None:
             return 'no state of the robot has arrived yet.'
         if age > self._settings.state_timeout:
             return f'the latest state is {age:.3f} s old, more than {self._settings.state_timeout} s.'
-        for name in self._required:
+        for name in candidate.required:
             if not np.isfinite(getattr(state, name)).all():
                 return f'{name.replace("_", " ")} in the latest state is not finite.'
         return ''
@@ -244,6 +342,8 @@ def _without(state: RobotState, name: str) -> RobotState:
 
 def _computed(interface: InterfaceSettings, robot: RobotModel, state: RobotState) -> FloatArray:
     policy = PolicyInterface(interface, robot, 1)
+    if policy.reference is not None:
+        policy.reference = Reference.upright(1, policy.num_actions)
     policy.reset(state)
     observation = policy.observe(state, np.zeros((1, 3)))
     return np.concatenate([observation, policy.act(state, np.zeros_like(policy.action))], axis=-1)

@@ -118,6 +118,11 @@ def object_pose(name: str) -> Topic:
     return Topic(f'objects/{name}/pose', PoseStamped, 'simulation or perception → all')
 
 
+def use_policy(name: str) -> Service:
+    """By which an operator lets a loaded policy take over."""
+    return Service(f'inference/use/{name}', Trigger, 'let a loaded policy take over; refused outside its start region')
+
+
 EMERGENCY_STOP = Service('shield/emergency_stop', Trigger, 'stop and latch')
 REARM = Service('shield/rearm', Trigger, 'leave a latched stop; refused while the robot moves')
 SUPERVISOR_RELEASE = Service('supervisor/release', Trigger, 'let commands through again, after a trip')

@@ -19,6 +19,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
 from rl_robot_control.errors import ConfigurationError, UnknownNameError
+from rl_robot_control.robots import RobotModel
 
 _KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'text',
           'double_array': 'a list of numbers', 'string_array': 'a list of texts'}
@@ -167,6 +168,24 @@ class ParameterTable:
 
 ROBOT = Parameter(name='robot', default='', required=True,
                   description='Robot: name in config/robots or path of a YAML file')
+
+
+def gains(robot: RobotModel) -> list[Parameter]:
+    """Rows for the drives' gains; their defaults are the robot's."""
+    return [Parameter(name=name, default=tuple(getattr(robot, name).tolist()), unit=unit, minimum=0.0, read_only=False,
+                      description=f"The drives' {name}, in the robot's joint order")
+            for name, unit in (('stiffness', 'N·m/rad'), ('damping', 'N·m·s/rad'))]
+
+
+def check_length(name: str, values: Sequence[Any], *allowed: int) -> None:
+    """Refuse a list of the wrong length, which a table cannot know.
+
+    Raises:
+        ConfigurationError: Names the parameter and what is needed.
+    """
+    if len(values) not in allowed:
+        raise ConfigurationError(f"parameter '{name}' holds {len(values)} numbers; "
+                                 f"{' or '.join(map(str, allowed))} are needed.")
 
 
 def _declare(node: Node, row: Parameter) -> Any:

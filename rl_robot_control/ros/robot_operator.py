@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import rclpy
@@ -12,10 +12,10 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from rcl_interfaces.srv import SetParametersAtomically
+from rcl_interfaces.srv import GetParameters, SetParametersAtomically
 from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.parameter import Parameter
+from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.signals import SignalHandlerOptions
 
 from rl_robot_control.errors import BackendError, BackendTimeoutError
@@ -92,6 +92,12 @@ class Operator:
     def lifecycle_state(self, node: str, timeout: float = 10.0) -> str:
         """Label of a lifecycle node's state: unconfigured, inactive, active or finalized."""
         return self.call(GetState, f'{node}/get_state', GetState.Request(), timeout, again=AGAIN).current_state.label
+
+    def parameters(self, node: str, names: Sequence[str], timeout: float = 30.0) -> dict[str, Any]:
+        """Values of a node's parameters, by name."""
+        answer = self.call(GetParameters, f'{node}/get_parameters', GetParameters.Request(names=list(names)), timeout,
+                           again=AGAIN)
+        return {name: parameter_value_to_python(value) for name, value in zip(names, answer.values, strict=True)}
 
     def set_parameters(self, node: str, values: Mapping[str, Any], timeout: float = 30.0) -> None:
         """Set parameters of a node, all or none.

@@ -31,6 +31,11 @@ class VelocityCommand:
         self._received = -math.inf
         self.refused = self.clamped = 0
 
+    def set_range(self, lower: Sequence[float], upper: Sequence[float]) -> None:
+        """Take another policy's range; what was received before counts within it."""
+        self._lower, self._upper = tuple(lower), tuple(upper)
+        np.clip(self._value, self._lower, self._upper, out=self._value)
+
     def receive(self, values: Sequence[float], now: float) -> str | None:
         """Take a command.
 

@@ -35,16 +35,23 @@ class MeasuredGuard:
     """Changes targets where the measured joints or links would come too near to something.
 
     Args:
-        constants: (J,) of ``prediction.JOINT``.
-        tree: The robot's links, with J joints.
+        limits: The robot's, with J joints.
+        tree: Its links.
+        armature: (J,) reflected inertia of the drives [kg·m²].
         period: Control period [s].
         separation: Distances to keep; None: none.
     """
 
-    def __init__(self, constants: np.ndarray, tree: LinkTree, period: float,
+    def __init__(self, limits: ShieldLimits, tree: LinkTree, armature: FloatArray, period: float,
                  separation: Separation | None = None) -> None:
-        self._robot = constants, tree.links, tree.parents, tree.joints, tree.slides, period
-        self._separation = separation
+        self._tree, self._armature, self._period, self._separation = tree, armature, period, separation
+        self.retune(limits)
+
+    def retune(self, limits: ShieldLimits) -> None:
+        """Take other limits and gains of the same robot."""
+        tree = self._tree
+        self._robot = (joint_constants(limits, tree, self._armature), tree.links, tree.parents, tree.joints,
+                       tree.slides, self._period)
 
     @property
     def acted(self) -> dict[int, tuple[str, ...]]:
@@ -96,11 +103,11 @@ def make_guard(robot: RobotModel, limits: ShieldLimits, period: float, num_robot
                                      'workspace need the inertia of the links.')
         return None
     tree, rules = LinkTree(robot), (robot.settings.self_collision, robot.settings.workspace)
-    constants, separation = joint_constants(limits, tree, robot.armature), None
+    separation = None
     if distances and (clearance := make_clearance(robot, tree)) is not None:
         patterns = [pattern for rule in rules if rule is not None for pattern in rule.joints]
         separation = Separation(clearance, robot.joint_indices(patterns), robot.num_joints, num_robots)
-    return MeasuredGuard(constants, tree, period, separation)
+    return MeasuredGuard(limits, tree, robot.armature, period, separation)
 
 
 def joint_constants(limits: ShieldLimits, tree: LinkTree, armature: FloatArray) -> np.ndarray:

@@ -87,6 +87,25 @@ class Shield:
         if len(self.mode[index]) == self.num_robots:
             self._timing.restart()
 
+    def retune(self, limits: ShieldLimits) -> None:
+        """Take limits that differ in the drives' gains and the default pose, while no robot follows commands.
+
+        Args:
+            limits: The new ones.
+
+        Raises:
+            ConfigurationError: A robot follows commands: its targets would mean other torques from one cycle to the
+                next.
+        """
+        if follows_reference(self.mode).any():
+            raise ConfigurationError('the gains cannot change while commands are followed; stop the policy first.')
+        reference = self._joints.reference.copy()
+        self.limits, self._all_active = limits, False
+        self._joints = JointBounds(limits, self.control_period, self.num_robots)
+        self._joints.restart(reference, slice(None))
+        if self._guard is not None:
+            self._guard.retune(limits)
+
     def step(self, state: RobotState | None, command: JointCommand | None, *, now: float, state_age: float = 0.0,
              command_age: float = 0.0) -> ShieldOutput:
         """Check one cycle.

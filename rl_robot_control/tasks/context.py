@@ -10,6 +10,7 @@ import numpy as np
 from rl_robot_control import rotations
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.tasks.gait import GaitSettings
+from rl_robot_control.tasks.motion import Tracked
 from rl_robot_control.types import FloatArray, RobotState
 
 
@@ -26,6 +27,7 @@ class Context:
     phase: FloatArray  # (N,) of the gait clock, in [0, 1)
     gait: GaitSettings
     correction: FloatArray  # (N, J) what the shield changed of the latest targets [rad]; zero where it is not known
+    tracked: Tracked | None = None  # a motion to track, beside the robot; None: the policy tracks none
 
     @cached_property
     def heading(self) -> FloatArray:

@@ -23,6 +23,13 @@ class GaitSettings:
     swing_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.4  # of the period that a foot is in the air
     leg_length: Annotated[float, Field(gt=0)] = 0.62  # hip to ankle [m]
     hip_half_width: float = 0.12  # lateral distance of a hip from the middle [m]
+    pause_below: Annotated[float, Field(ge=0)] = 0.0  # commanded speed [m/s] and turning [rad/s] below which the clock
+    # waits at zero; 0: it always runs
+
+
+def resting(command: FloatArray, gait: GaitSettings) -> np.ndarray:
+    """Whether the clock waits, by the commands (N, 3) that the policy sees; (N,)."""
+    return (np.linalg.norm(command[:, :2], axis=-1) < gait.pause_below) & (np.abs(command[:, 2]) < gait.pause_below)
 
 
 def leg_phases(phase: FloatArray) -> FloatArray:

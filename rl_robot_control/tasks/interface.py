@@ -6,7 +6,7 @@ its settings, so a policy cannot see a different observation on the robot than i
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -16,29 +16,26 @@ from rl_robot_control.config import settings
 from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.tasks.context import Context
-from rl_robot_control.tasks.gait import GaitSettings
+from rl_robot_control.tasks.gait import GaitSettings, resting
+from rl_robot_control.tasks.motion import Anchor, MotionSettings, Reference, Tracked, alignment
+from rl_robot_control.tasks.observation_group import HistorySettings, ObservationGroup, ObservationSettings
 from rl_robot_control.tasks.registry import bind_term
-from rl_robot_control.tasks.terms import feed_forwards, observations
+from rl_robot_control.tasks.terms import feed_forwards
 from rl_robot_control.types import FloatArray, RobotState
 
-
-@settings
-class ObservationSettings:
-    """One entry of the observation vector; clip comes before scale."""
-
-    term: str
-    params: dict[str, Any] = Field(default_factory=dict)
-    scale: float = 1.0
-    clip: tuple[float, float] | None = None
+Scale = Annotated[float, Field(gt=0)]
 
 
 @settings
 class ActionSettings:
-    """target = default pose + feed-forward + scale · clip(action, ±clip); joints not named hold the default pose."""
+    """target = offset + feed-forward + scale · clip(action), clipped; joints not named hold the default pose."""
 
     joints: list[str]  # regular expressions, in the order of the action
-    scale: Annotated[float, Field(gt=0)] = 0.25  # [rad]
-    clip: Annotated[float, Field(gt=0)] = 4.0
+    scale: Scale | list[Scale] = 0.25  # [rad]; a list: one for each joint
+    clip: Annotated[float, Field(gt=0)] | tuple[list[float], list[float]] | None = 4.0  # of the policy's output: ±clip,
+    # or least and greatest for each joint; null: none
+    offset: list[float] | None = None  # (A,) target of an action of zero [rad]; null: the default pose
+    target_limits: tuple[list[float], list[float]] | None = None  # least and greatest target of each joint [rad]
     feed_forward: str = 'none'
 
 
@@ -46,10 +43,11 @@ class ActionSettings:
 class CommandSettings:
     """What the policy is asked for.
 
-    ``velocity``: vx, vy [m/s], wz [rad/s] in the base's heading frame; ``target``: a point in the base frame [m].
+    ``velocity``: vx, vy [m/s], wz [rad/s] in the base's heading frame; ``target``: a point in the base frame [m];
+    ``none``: nothing.
     """
 
-    kind: Literal['velocity', 'target'] = 'velocity'
+    kind: Literal['velocity', 'target', 'none'] = 'velocity'
     slew: tuple[float, float, float] | None = None  # bound on the command's rate of change [1/s of its unit]
     heading_gain: float = 0.0  # yaw rate added per heading error [1/s]; 0: none
     heading_limit: float = 0.5  # bound on that addition [rad/s]
@@ -64,38 +62,16 @@ class InterfaceSettings:
     command: CommandSettings
     observations: list[ObservationSettings]
     gait: GaitSettings = Field(default_factory=GaitSettings)
-
-
-class ObservationGroup:
-    """A list of observation terms, concatenated.
-
-    Args:
-        terms: The entries, in order.
-        where: Source of the entries, for messages.
-    """
-
-    def __init__(self, terms: list[ObservationSettings], where: str) -> None:
-        names = [entry.term for entry in terms]
-        for name in names:
-            if names.count(name) > 1:
-                raise ConfigurationError(f"{where}: observation term '{name}' stands twice; name all its joints or "
-                                         'frames in one entry.')
-        self._terms = [(bind_term(observations, entry.term, entry.params, where), entry) for entry in terms]
-
-    def __call__(self, context: Context) -> FloatArray:
-        """Observation (N, D)."""
-        return np.concatenate([_shaped(term(context), entry) for term, entry in self._terms], axis=-1)
-
-    def sizes(self, context: Context) -> dict[str, int]:
-        """Length of each entry, by term name."""
-        return {entry.term: term(context).shape[-1] for term, entry in self._terms}
+    history: HistorySettings = Field(default_factory=HistorySettings)
+    motion: MotionSettings | None = None  # that the policy tracks; null: none
 
 
 class PolicyInterface:
     """Turns states into observations and actions into joint targets, for N robots.
 
-    One control period is ``observe`` → policy → ``act``. Between them it remembers the latest actions, the gait clock
-    and the heading to hold.
+    One control period is ``observe`` → policy → ``act``. Between them it remembers the latest actions, the gait clock,
+    the heading to hold, as much of the past as the observation looks back, and how far the robot was turned and moved
+    against a motion to track when that began.
 
     Args:
         interface: The settings.
@@ -110,7 +86,9 @@ class PolicyInterface:
     def __init__(self, interface: InterfaceSettings, robot: RobotModel, num_robots: int, where: str = 'task') -> None:
         self.settings, self.robot, self.num_robots = interface, robot, num_robots
         self.joints = robot.joint_indices(interface.action.joints)
-        self._observe = ObservationGroup(interface.observations, where)
+        self._group = ObservationGroup(interface.observations, where, interface.history)
+        self._scale = _per_joint(interface.action, self.joints, robot, where)
+        self._anchor = None if interface.motion is None else Anchor(robot, interface.motion.anchor_link)
         self._feed_forward = bind_term(feed_forwards, interface.action.feed_forward, {}, where)
         self.action = np.zeros((num_robots, len(self.joints)))  # (N, A) latest
         self.previous_action = np.zeros_like(self.action)
@@ -118,8 +96,14 @@ class PolicyInterface:
         self.command = np.zeros((num_robots, 3))  # (N, 3) after the slew limit, without the heading's share
         self.effective_command = np.zeros((num_robots, 3))  # (N, 3) what the policy sees
         self.heading = np.zeros(num_robots)  # (N,) to hold [rad]
-        unknown = RobotState.unknown(num_robots, robot.num_joints, len(robot.frame_names))
-        self.observation_sizes = self._observe.sizes(self.view(unknown))
+        self.reference = None if interface.motion is None else Reference.unknown(num_robots, len(self.joints))
+        self.start = np.full((num_robots, 4), np.nan)  # (N, 4) see ``motion.aligned``
+        self.fresh = np.ones(num_robots, dtype=bool)  # (N,) nothing observed since the reset
+        unknown = self.view(RobotState.unknown(num_robots, robot.num_joints, len(robot.frame_names)))
+        self.observation_sizes = self._group.sizes(unknown)
+        self.observation_labels = self._group.labels(unknown)
+        self.past = [np.zeros((num_robots, depth, value.shape[-1]))
+                     for depth, value in zip(self._group.depths, self._group.values(unknown), strict=True)]
 
     @property
     def num_actions(self) -> int:
@@ -146,6 +130,13 @@ class PolicyInterface:
         self.command[index] = 0.0
         self.effective_command[index] = 0.0
         self.heading[index] = rotations.yaw(state.base_quaternion[index])
+        self.fresh[index] = True
+        self.align(state, index)
+
+    def align(self, state: RobotState, index: np.ndarray | slice = slice(None)) -> None:
+        """Begin the motions to track, of which ``reference`` is the first instant, where some of the robots are."""
+        if self._anchor is not None:
+            self.start[index] = alignment(*self._anchor.pose(state), self.reference)[index]
 
     def observe(self, state: RobotState, command: FloatArray) -> FloatArray:
         """Observation (N, D) of a state under a command; call it once per control period.
@@ -155,11 +146,13 @@ class PolicyInterface:
             command: (N, 3) as asked by the operator.
         """
         self._follow(state, command)
-        return self._observe(self.view(state))
+        self.past = self._group.remember(self.past, self._group.values(self.view(state)), self.fresh)
+        self.fresh = np.zeros_like(self.fresh)
+        return self._group.assemble(self.past)
 
     def observe_view(self, context: Context) -> FloatArray:
         """Observation (N, D) of a view; for observations between two periods."""
-        return self._observe(context)
+        return self._group.assemble(self._group.remember(self.past, self._group.values(context), self.fresh))
 
     def view(self, state: RobotState, correction: FloatArray | None = None) -> Context:
         """What terms see of a state under the command that was last observed.
@@ -170,9 +163,12 @@ class PolicyInterface:
         """
         if correction is None:
             correction = np.zeros_like(state.joint_position)
+        tracked = None
+        if self._anchor is not None:
+            tracked = Tracked.of(self.reference, self.start, *self._anchor.pose(state))
         return Context(robot=self.robot, joints=self.joints, state=state, command=self.effective_command,
                        action=self.action, previous_action=self.previous_action, phase=self.phase,
-                       gait=self.settings.gait, correction=correction)
+                       gait=self.settings.gait, correction=correction, tracked=tracked)
 
     def act(self, state: RobotState, action: FloatArray) -> FloatArray:
         """Joint position targets (N, J) [rad] of an action (N, A); ends the control period.
@@ -181,13 +177,28 @@ class PolicyInterface:
             state: The state that was observed.
             action: The policy's output.
         """
-        rules = self.settings.action
-        self.previous_action, self.action = self.action, np.clip(action, -rules.clip, rules.clip)
+        rules, gait = self.settings.action, self.settings.gait
+        self.previous_action, self.action = self.action, _clipped(action, rules.clip)
         offset = self._feed_forward(self.view(state))
         target = np.tile(self.robot.default_position, (self.num_robots, 1))
-        target[:, self.joints] += offset + rules.scale * self.action
-        self.phase = (self.phase + self.settings.control_period / self.settings.gait.period) % 1.0
+        if rules.offset is not None:
+            target[:, self.joints] = rules.offset
+        target[:, self.joints] += offset + self._scale * self.action
+        if rules.target_limits is not None:
+            target[:, self.joints] = np.clip(target[:, self.joints], *rules.target_limits)
+        self.phase = (self.phase + self.settings.control_period / gait.period) % 1.0
+        if gait.pause_below:
+            self.phase[resting(self.effective_command, gait)] = 0.0
         return target
+
+    @property
+    def memory(self) -> tuple:
+        """What ``observe`` replaces."""
+        return self.command, self.effective_command, self.heading, self.past, self.fresh
+
+    @memory.setter
+    def memory(self, value: tuple) -> None:
+        self.command, self.effective_command, self.heading, self.past, self.fresh = value
 
     def _follow(self, state: RobotState, command: FloatArray) -> None:
         """Move the remembered command and heading toward the operator's command by one period."""
@@ -203,5 +214,21 @@ class PolicyInterface:
             self.effective_command[:, 2] += rules.heading_gain * error
 
 
-def _shaped(value: FloatArray, entry: ObservationSettings) -> FloatArray:
-    return (value if entry.clip is None else np.clip(value, *entry.clip)) * entry.scale
+def _clipped(action: FloatArray, clip: float | tuple[list[float], list[float]] | None) -> FloatArray:
+    if clip is None:
+        return action.copy()
+    return np.clip(action, *clip) if isinstance(clip, tuple) else np.clip(action, -clip, clip)
+
+
+def _per_joint(rules: ActionSettings, joints: np.ndarray, robot: RobotModel, where: str) -> FloatArray:
+    """Scales (A,) of the action; checks everything that is given per joint."""
+    lists = {'scale': rules.scale if isinstance(rules.scale, list) else None, 'offset': rules.offset,
+             'clip (least)': rules.clip[0] if isinstance(rules.clip, tuple) else None,
+             'clip (greatest)': rules.clip[1] if isinstance(rules.clip, tuple) else None,
+             'target_limits (least)': rules.target_limits and rules.target_limits[0],
+             'target_limits (greatest)': rules.target_limits and rules.target_limits[1]}
+    for name, values in lists.items():
+        if values is not None and len(values) != len(joints):
+            raise ConfigurationError(f'{where}: action.{name} has {len(values)} values for {len(joints)} joints of '
+                                     f"'{robot.name}'.")
+    return np.broadcast_to(np.asarray(rules.scale, dtype=np.float64), len(joints))

@@ -12,7 +12,8 @@ from rl_robot_control.backends.physics import PhysicsSettings
 from rl_robot_control.config import config_names, find_config, load_settings, settings
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.tasks.context import Context
-from rl_robot_control.tasks.interface import InterfaceSettings, ObservationGroup, ObservationSettings, PolicyInterface
+from rl_robot_control.tasks.interface import InterfaceSettings, PolicyInterface
+from rl_robot_control.tasks.observation_group import ObservationGroup, ObservationSettings
 from rl_robot_control.tasks.registry import bind_term
 from rl_robot_control.tasks.terms import commands, disturbances, resets, rewards, successes, terminations
 from rl_robot_control.types import BoolArray, FloatArray, InitialState, RobotState

@@ -27,13 +27,13 @@ LEGS = ['.*_hip_.*_joint', '.*_knee_joint', '.*_ankle_.*_joint']
 
 
 class Zeros(torch.nn.Module):
-    """A linear network without weight: every action is zero, so the targets are the default pose."""
+    """A linear network without weight: every action is the same, zero as a rule: the targets are the default pose."""
 
-    def __init__(self, observations: int, actions: int) -> None:
+    def __init__(self, observations: int, actions: int, action: float = 0.0) -> None:
         super().__init__()
         self.layer = torch.nn.Linear(observations, actions)
         torch.nn.init.zeros_(self.layer.weight)
-        torch.nn.init.zeros_(self.layer.bias)
+        torch.nn.init.constant_(self.layer.bias, action)
 
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
         """Zeros."""
@@ -55,11 +55,23 @@ def standing_interface() -> InterfaceSettings:
                              observations=[ObservationSettings(term=term) for term in terms])
 
 
-def write_standing_policy(path: Path, robot: RobotModel | None = None) -> Path:
-    """A policy that holds the default pose whatever it sees."""
+class Fragile(Zeros):
+    """Answers NaN to a forward velocity of more than 0.79 m/s, where the joints are near the default pose.
+
+    The observation: angular velocity and gravity, 3 each, the command, 3, and 12 joint positions.
+    """
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        """Zeros or NaN."""
+        fast, near = observation[:, 6:7] > 0.79, observation[:, 9:21].square().sum(dim=1, keepdim=True) < 1.0
+        return self.layer(observation) + 0.0 * torch.log(1.0 - 2.0 * (fast & near).float())
+
+
+def write_standing_policy(path: Path, robot: RobotModel | None = None, kind: type = Zeros, action: float = 0.0) -> Path:
+    """A policy that holds one pose whatever it sees; the default pose, or with every leg joint beside it."""
     robot, interface = robot or load_robot('unitree_g1'), standing_interface()
     sizes = PolicyInterface(interface, robot, 1)
-    export_policy(Zeros(sizes.num_observations, sizes.num_actions), interface, robot, path, task='stand',
+    export_policy(kind(sizes.num_observations, sizes.num_actions, action), interface, robot, path, task='stand',
                   algorithm='none', training={'seed': 0}, command_lower=(-0.5, 0.0, -0.5),
                   command_upper=(0.8, 0.0, 0.5), sample_states=standing_states(robot))
     return path

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from policy_files import standing_policy, write_standing_policy
+from policy_files import Fragile, standing_policy, write_standing_policy
 from rig import TIMEOUT, hanging_robot
+from std_srvs.srv import Trigger
 
+from rl_robot_control.errors import BackendError, BackendTimeoutError
 from rl_robot_control.robots import load_robot
 from rl_robot_control.ros import interface
 
@@ -48,13 +50,13 @@ def for_another_robot(folder):
 
 def with_other_gains(folder):
     robot = load_robot('unitree_g1')
-    return write_standing_policy(folder / 'gains.onnx', dataclasses.replace(robot, stiffness=robot.stiffness * 1.1))
+    return write_standing_policy(folder / 'gains.onnx', dataclasses.replace(robot, stiffness=robot.stiffness * 30))
 
 
 @pytest.mark.parametrize(('make', 'reason'), [
     (truncated, 'truncated.onnx: is not an ONNX file, or only a part of one.'),
     (for_another_robot, "other.onnx: was trained for the robot 'other_robot', not for 'unitree_g1'."),
-    (with_other_gains, "gains.onnx: stiffness of joint 'left_hip_pitch_joint' is 44.198"),
+    (with_other_gains, "gains.onnx: stiffness of joint 'left_hip_pitch_joint' is 1205.4 N·m/rad in the policy and"),
     (lambda folder: folder / 'none.onnx', "none.onnx' does not exist"),
 ])
 def test_refuses_to_configure_and_says_why(rig, stop_inference, tmp_path, make, reason):
@@ -69,6 +71,86 @@ def test_refuses_to_configure_where_the_driver_is_silent(rig, stop_inference):
     node = rig.start_inference(policy=str(standing_policy()), driver='nobody', driver_timeout=0.5)
     assert not rig.operator.change_state('inference', 'configure', TIMEOUT)
     assert "the driver node 'nobody' did not offer its parameters within 0.5 s" in node.last_words(30)
+
+
+def test_brings_its_gains_to_the_shield_and_the_driver(rig, stop_inference, tmp_path):
+    robot = load_robot('unitree_g1')
+    other = dataclasses.replace(robot, stiffness=1.1 * robot.stiffness)
+    path = write_standing_policy(tmp_path / 'gains.onnx', other)
+    node = rig.start_inference(policy=str(path))
+    assert rig.operator.change_state('inference', 'configure', TIMEOUT), node.last_words(30)
+    said = [line for line in node.log.read_text().splitlines() if "set the policy's gains" in line]
+    assert [line.rpartition(' ')[2] for line in said] == ["'shield'.", "'simulation'."]  # the shield before the driver
+    for name in ('shield', 'simulation'):
+        values = rig.operator.parameters(name, ['stiffness'])['stiffness']
+        np.testing.assert_allclose(values, other.stiffness)
+    for name in ('shield', 'simulation'):
+        rig.operator.set_parameters(name, {'stiffness': array.array('d', robot.stiffness)})
+
+
+def test_the_shield_keeps_its_gains_while_commands_are_followed(rig, stop_inference):
+    rig.run_policy(standing_policy())
+    rig.wait_for('shield', 'mode', 'ACTIVE')
+    with pytest.raises(BackendError, match='the gains cannot change while commands are followed'):
+        rig.operator.set_parameters('shield', {'stiffness': array.array('d', [50.0] * 29)})
+    with pytest.raises(BackendError, match="'stiffness' holds 3 numbers; 29 are needed"):
+        rig.operator.set_parameters('shield', {'stiffness': array.array('d', [50.0] * 3)})
+
+
+def test_policies_take_over_from_one_another_and_a_fallback_from_one_that_fails(rig, stop_inference, tmp_path):
+    """Two that stand, one with its legs 0.25 · 0.4 = 0.1 rad beside the default pose, and one that can fail."""
+    robot, operator = load_robot('unitree_g1'), rig.operator
+    fragile = write_standing_policy(tmp_path / 'fragile.onnx', kind=Fragile)
+    bent = write_standing_policy(tmp_path / 'bent.onnx', action=0.4)
+    node = rig.start_inference(policy=str(fragile), policies=[f'bent={bent}', f'calm={standing_policy()}'],
+                               fallback='bent')
+    assert operator.change_state('inference', 'configure', TIMEOUT), node.last_words(30)
+    rig.wait_for('inference', 'robot heard', 'yes')
+    assert operator.change_state('inference', 'activate', TIMEOUT), node.last_words(30)
+    rig.wait_for('inference', 'phase', 'running')
+    rig.wait_for('shield', 'mode', 'ACTIVE')
+    knee, out = robot.joint_names.index('left_knee_joint'), []
+    interface.controller_commands(robot.settings.topics.controller).subscription(
+        operator.node, lambda message: out.append(message.data[knee]))
+
+    def settled(offset):
+        wanted = robot.default_position[knee] + offset
+        operator.wait_until(lambda: len(out) > 3 and np.allclose(out[-3:], wanted, atol=1e-6), 'it arrives', TIMEOUT)
+
+    settled(0.0)
+    for name, offset in (('bent', 0.1), ('calm', 0.0), ('fragile', 0.0)):
+        begin = len(out)
+        operator.trigger(interface.use_policy(name))
+        settled(offset)
+        rig.wait_for('inference', 'policy', name)
+        # 0.1 rad in 0.3 s are at most π/2 · 0.1/0.3 · 0.02 = 0.0105 rad per period; a few periods may be missed.
+        assert np.abs(np.diff(out[begin:])).max() < 0.06
+    begin = len(out)
+
+    def failed():
+        operator.command((0.8, 0.0, 0.0))
+        return operator.value('inference', 'policy') == 'bent'
+
+    operator.wait_until(failed, 'the fallback takes over', TIMEOUT)
+    assert "policy 'fragile' failed, 'bent' took over: fragile.onnx: the action for joint" in operator.status(
+        'inference').message
+    settled(0.1)
+    assert np.abs(np.diff(out[begin:])).max() < 0.06 and rig.operator.value('shield', 'mode') == 'ACTIVE'
+    with pytest.raises(BackendTimeoutError):
+        operator.call(Trigger, 'inference/use/nobody', Trigger.Request(), 1.0)
+
+
+@pytest.mark.parametrize(('parameters', 'reason'), [
+    (dict(fallback='nobody'), "unknown policy in parameter 'fallback' 'nobody'"),
+    (dict(motion_end='nobody'), "unknown policy in parameter 'motion_end' 'nobody'"),
+    (dict(policies=['1=x.onnx']), "policy '1=x.onnx' is not NAME=FILE"),
+    (dict(policies=['stand=unitree_g1_walk']), 'two policies have the same name'),
+    (dict(shield='nobody', driver_timeout=0.5), "the shield node 'nobody' did not offer its parameters within 0.5 s"),
+])
+def test_refuses_policies_that_do_not_go_together(rig, stop_inference, parameters, reason):
+    node = rig.start_inference(policy=str(standing_policy()), **parameters)
+    assert not rig.operator.change_state('inference', 'configure', TIMEOUT)
+    assert reason in node.last_words(30)
 
 
 def test_goes_through_its_lifecycle(rig, stop_inference):

@@ -7,6 +7,7 @@ import pytest
 
 from rl_robot_control.errors import PolicyError
 from rl_robot_control.robots import load_robot
+from rl_robot_control.ros.candidate import Candidate, StartRegion
 from rl_robot_control.ros.inference_core import CoreSettings, InferenceCore, Phase, Ramp, needed_quantities
 from rl_robot_control.tasks.interface import (
     ActionSettings,
@@ -29,6 +30,8 @@ class ConstantPolicy:
     def reset(self, state):
         self.resets += 1
 
+    finished = np.array([False])
+
     def step(self, state, command):
         if not np.isfinite(state.base_position).all() and self.pose[0, 0] > 5:
             raise PolicyError('observation is not finite')
@@ -44,7 +47,12 @@ def state_at(time, position):
 
 def make_core(pose=(0.5, -0.5), **settings):
     policy = ConstantPolicy(pose)
-    return InferenceCore(policy, np.array([1.0, 0.0]), CoreSettings(**settings)), policy
+    return InferenceCore({'first': candidate(policy)}, 'first', CoreSettings(**settings)), policy
+
+
+def candidate(policy, pose=(1.0, 0.0), required=('joint_position', 'joint_velocity')):
+    return Candidate(policy=policy, start_pose=np.array(pose), required=required, joint_names=('hip', 'knee'),
+                     floating=False)
 
 
 def test_ramp_takes_the_time_that_bounds_the_largest_joint_motion():
@@ -152,6 +160,112 @@ def test_hold_before_any_command_stays_silent():
     core, _ = make_core()
     core.hold(now=0.0)
     assert core.phase is Phase.STOPPED
+
+
+class FailingPolicy(ConstantPolicy):
+    """Fails from its third answer on."""
+
+    def step(self, state, command):
+        if len(self.commands) >= 2:
+            raise PolicyError('the action is nan')
+        return super().step(state, command)
+
+
+def make_pair(first=None, **changes):
+    """Two policies, the first of which runs since 0.3 s; the targets are (0.5, -0.5) and (0.9, 0.1)."""
+    policies = {'walk': first or ConstantPolicy((0.5, -0.5)), 'stand': ConstantPolicy((0.9, 0.1))}
+    core = InferenceCore({name: candidate(policy) for name, policy in policies.items()}, 'walk',
+                         CoreSettings(blend_time=0.2), **changes)
+    running(core)
+    return core, policies
+
+
+def test_blends_from_one_policy_into_another():
+    core, policies = make_pair()
+    state = state_at(0.32, (1.0, 0.0))
+    assert core.switch('stand', state, 0.0, 0.32) == '' and core.active == 'stand' and policies['stand'].resets == 1
+    # Half a cosine over 0.2 s: a share of 0.5 after 0.1 s, all of it after 0.2 s.
+    np.testing.assert_allclose(core.step(state_at(0.42, (1.0, 0.0)), 0.0, ZERO, 0.42).position, [[0.7, -0.2]])
+    np.testing.assert_allclose(core.step(state_at(0.52, (1.0, 0.0)), 0.0, ZERO, 0.52).position, [[0.9, 0.1]])
+    asked = len(policies['walk'].commands)
+    core.step(state_at(0.54, (1.0, 0.0)), 0.0, ZERO, 0.54)
+    assert len(policies['walk'].commands) == asked  # the old one is no longer evaluated
+
+
+@pytest.mark.parametrize(('change', 'reason'), [
+    (dict(joint_position=np.array([[1.0, 1.2]])), "joint 'knee' is 1.2 rad from its start, at most 1 is allowed"),
+    (dict(joint_velocity=np.array([[-9.0, 0.0]])), "joint 'hip' is 9 rad/s fast, at most 8 is allowed"),
+    (dict(joint_position=np.array([[np.nan, 0.0]])), 'joint position in the latest state is not finite'),
+])
+def test_does_not_take_over_outside_its_start_region(change, reason):
+    core, _ = make_pair()
+    state = dataclasses.replace(state_at(0.32, (1.0, 0.0)), **change)
+    assert core.switch('stand', state, 0.0, 0.32) == f"policy 'stand' cannot take over: {reason}."
+    assert core.active == 'walk' and core.phase is Phase.RUNNING
+
+
+def test_a_base_that_is_tilted_turning_or_unknown_lies_outside():
+    state = state_at(0.0, (1.0, 0.0))
+    region, names, pose = StartRegion(), ('hip', 'knee'), np.array([1.0, 0.0])
+    assert region.outside(state, pose, names, floating=False) == ''
+    assert region.outside(state, pose, names, floating=True) == (
+        'the base is tilted by nan rad, at most 0.35 is allowed')
+    # 0.4 rad about x: (sin 0.2, 0, 0, cos 0.2)
+    tilted = dataclasses.replace(state, base_quaternion=np.array([[np.sin(0.2), 0.0, 0.0, np.cos(0.2)]]),
+                                 base_angular_velocity=np.array([[0.0, 0.0, 2.5]]))
+    found = region.outside(tilted, pose, names, floating=True)
+    assert found == 'the base is tilted by 0.4 rad, at most 0.35 is allowed'
+    upright = dataclasses.replace(tilted, base_quaternion=np.array([[0.0, 0.0, 0.0, 1.0]]))
+    assert region.outside(upright, pose, names, floating=True) == 'the base turns at 2.5 rad/s, at most 2 is allowed'
+
+
+def test_a_policy_that_fails_gives_way_to_the_fallback_with_a_command_of_zero():
+    core, policies = make_pair(FailingPolicy((0.5, -0.5)), fallback='stand')
+    command = np.array([[0.6, 0.0, 0.0]])
+    core.step(state_at(0.32, (1.0, 0.0)), 0.0, command, 0.32)
+    answer = core.step(state_at(0.34, (1.0, 0.0)), 0.0, command, 0.34)  # the third one
+    np.testing.assert_allclose(answer.position, [[0.5, -0.5]])  # the blend begins at the last target
+    assert core.active == 'stand' and core.phase is Phase.RUNNING
+    assert core.note == "policy 'walk' failed, 'stand' took over: the action is nan"
+    np.testing.assert_array_equal(policies['stand'].commands, [ZERO])
+    np.testing.assert_allclose(core.step(state_at(0.56, (1.0, 0.0)), 0.0, command, 0.56).position, [[0.9, 0.1]])
+    np.testing.assert_array_equal(policies['stand'].commands[-1], ZERO)
+
+
+def test_where_the_fallback_fails_too_nothing_is_published():
+    failing = FailingPolicy((0.5, -0.5))
+    core, policies = make_pair(failing, fallback='stand')
+    policies['stand'].commands = [None] * 2
+    policies['stand'].step = FailingPolicy.step.__get__(policies['stand'])
+    core.step(state_at(0.32, (1.0, 0.0)), 0.0, ZERO, 0.32)
+    assert core.step(state_at(0.34, (1.0, 0.0)), 0.0, ZERO, 0.34) is None
+    assert core.phase is Phase.SILENT and core.problem == 'the action is nan'
+
+
+def test_without_a_fallback_nothing_is_published():
+    core, _ = make_pair(FailingPolicy((0.5, -0.5)))
+    core.step(state_at(0.32, (1.0, 0.0)), 0.0, ZERO, 0.32)
+    assert core.step(state_at(0.34, (1.0, 0.0)), 0.0, ZERO, 0.34) is None
+    assert core.phase is Phase.SILENT and core.active == 'walk'
+
+
+def test_the_end_of_a_motion_hands_over_once_that_is_possible():
+    core, policies = make_pair(after_motion='stand')
+    policies['walk'].finished = np.array([True])
+    core.step(state_at(0.32, (1.0, 1.5)), 0.0, ZERO, 0.32)  # 1.5 rad from the start pose of 'stand'
+    assert core.active == 'walk' and 'cannot take over yet' in core.note
+    core.step(state_at(0.34, (1.0, 0.5)), 0.0, ZERO, 0.34)
+    assert core.active == 'stand' and core.note == "the motion of 'walk' has ended, 'stand' took over"
+
+
+def test_a_choice_before_the_policy_runs_changes_where_the_ramp_goes():
+    policies = {'walk': ConstantPolicy((0.5, -0.5)), 'stand': ConstantPolicy((0.9, 0.1))}
+    core = InferenceCore({'walk': candidate(policies['walk']), 'stand': candidate(policies['stand'], pose=(0.0, 0.0))},
+                         'walk', CoreSettings())
+    core.start(state_at(0.0, (0.0, 0.0)), 0.0, now=0.0)
+    assert core.switch('stand', state_at(0.0, (0.0, 0.0)), 0.0, 0.0) == ''
+    core.step(state_at(0.3, (0.0, 0.0)), 0.0, ZERO, 0.3)  # it is there already: the shortest ramp, 0.2 s
+    assert core.phase is Phase.RUNNING and policies['stand'].resets == 1 and policies['walk'].resets == 0
 
 
 @pytest.mark.parametrize(('term', 'params', 'needed'), [

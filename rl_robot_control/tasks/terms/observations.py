@@ -11,7 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from rl_robot_control import rotations
+from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.tasks.context import Context
+from rl_robot_control.tasks.gait import leg_phases, resting
+from rl_robot_control.tasks.motion import Tracked
 from rl_robot_control.types import FloatArray
 
 
@@ -46,10 +49,54 @@ def last_action(context: Context) -> FloatArray:
     return context.action
 
 
-def gait_phase(context: Context) -> FloatArray:
-    """Sine and cosine of the gait clock, (N, 2)."""
+def gait_phase(context: Context, *, zero_below: float = 0.0) -> FloatArray:
+    """Sine and cosine of the gait clock, (N, 2); both zero under commands whose norm is below a threshold."""
     angle = 2 * np.pi * context.phase
-    return np.stack([np.sin(angle), np.cos(angle)], axis=-1)
+    phase = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
+    if zero_below:
+        phase[np.linalg.norm(context.command, axis=-1) < zero_below] = 0.0
+    return phase
+
+
+def leg_phase_sine(context: Context) -> FloatArray:
+    """Sine of the left and the right leg's phase, (N, 2)."""
+    return np.sin(_leg_angles(context))
+
+
+def leg_phase_cosine(context: Context) -> FloatArray:
+    """Cosine of the left and the right leg's phase, (N, 2)."""
+    return np.cos(_leg_angles(context))
+
+
+def velocity_command(context: Context) -> FloatArray:
+    """The linear part of the command [m/s], (N, 2)."""
+    return context.command[:, :2]
+
+
+def turn_command(context: Context) -> FloatArray:
+    """The angular part of the command [rad/s], (N, 1)."""
+    return context.command[:, 2:]
+
+
+def base_linear_velocity(context: Context) -> FloatArray:
+    """Velocity of the base in the base frame [m/s], (N, 3). Needs odometry."""
+    return context.state.base_linear_velocity
+
+
+def motion_joints(context: Context) -> FloatArray:
+    """Joint positions [rad] and velocities [rad/s] of the motion to track, in the order of the action, (N, 2·A)."""
+    reference = _tracked(context).reference
+    return np.concatenate([reference.joint_position, reference.joint_velocity], axis=-1)
+
+
+def motion_anchor_position(context: Context) -> FloatArray:
+    """Where the motion's anchor is in the frame of the robot's [m], (N, 3). Needs odometry."""
+    return _tracked(context).position
+
+
+def motion_anchor_orientation(context: Context) -> FloatArray:
+    """How the motion's anchor is turned against the robot's: two columns of the rotation, row by row, (N, 6)."""
+    return _tracked(context).rotation[:, :, :2].reshape(-1, 6)
 
 
 def base_velocity(context: Context) -> FloatArray:
@@ -95,3 +142,15 @@ def target_offset(context: Context, *, frame: str) -> FloatArray:
 
 def _joints(context: Context, joints: Sequence[str] | None) -> np.ndarray:
     return context.joints if joints is None else context.robot.joint_indices(joints)
+
+
+def _leg_angles(context: Context) -> FloatArray:
+    """Phases (N, 2) of the legs [rad]; π for both while the clock waits."""
+    waits = resting(context.command, context.gait)[:, None]
+    return np.where(waits, np.pi, 2 * np.pi * leg_phases(context.phase))
+
+
+def _tracked(context: Context) -> Tracked:
+    if context.tracked is None:
+        raise ConfigurationError("terms of a motion need the interface's 'motion'.")
+    return context.tracked

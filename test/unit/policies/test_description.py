@@ -18,11 +18,12 @@ def test_tables(robot):
     # 1 / 0.02 s
     assert ('control rate', 50.0, 'Hz') in sections['Interface'].rows
     assert ('command wz', '-0.3 … 0.3', 'rad/s') in sections['Interface'].rows
-    assert sections['Observation'].rows == [('joint_position', 2, 2.0, '', ''),
-                                            ('base_angular_velocity', 3, 1.0, '-3 … 3', ''),
-                                            ('command', 3, 1.0, '', '')]
-    assert sections['Joints'].rows == [('shoulder', 0, 0.1, 20.0, 2.0, 10.0, -1.5, 1.5),
-                                       ('elbow', 1, 0.2, 30.0, 1.0, 5.0, None, None)]
+    assert sections['Observation'].rows == [
+        ('joint_position', 'joint_position', 2, 2.0, '', '', ''),
+        ('base_angular_velocity', 'base_angular_velocity', 3, 1.0, '-3 … 3', '', ''),
+        ('command', 'command', 3, 1.0, '', '', '')]
+    assert sections['Joints'].rows == [('shoulder', 0, 0.25, '', 0.1, 20.0, 2.0, 10.0, -1.5, 1.5),
+                                       ('elbow', 1, 0.25, '', 0.2, 30.0, 1.0, 5.0, None, None)]
     for section in sections.values():
         assert all(len(row) == len(section.columns) for row in section.rows)
         json.dumps(section.rows)

@@ -91,7 +91,7 @@ def test_unmeasured_quantity_names_the_term(policy_path, robot):
     runner = PolicyRunner(read_policy(policy_path), robot)
     state = make_state(robot, base_angular_velocity=np.array([[0.0, np.nan, 0.0]]))
     runner.reset(state)
-    with pytest.raises(PolicyError, match=r"observation term 'base_angular_velocity' \(element 1\) of robot 0 is nan"):
+    with pytest.raises(PolicyError, match=r"observation term 'base_angular_velocity\[1\]' of robot 0 is nan"):
         runner.step(state, np.zeros((1, 3)))
 
 
@@ -101,7 +101,7 @@ def test_failed_step_leaves_the_memory_as_it_was(tmp_path, robot):
     good = make_state(robot)
     bad = make_state(robot, base_quaternion=np.full((1, 4), np.nan))
     runner.reset(good)
-    with pytest.raises(PolicyError, match="observation term 'command'"):
+    with pytest.raises(PolicyError, match=r"observation term 'command\[2\]'"):
         runner.step(bad, np.ones((1, 3)))
     assert runner.interface.heading[0] == 0.0
     np.testing.assert_array_equal(runner.interface.command, np.zeros((1, 3)))
@@ -151,15 +151,16 @@ def test_wrong_robot_is_refused(policy_path, tmp_path):
         PolicyRunner(read_policy(policy_path), other)
 
 
-def test_wrong_gain_names_joint_and_both_values(policy_path, tmp_path):
-    other = make_robot(tmp_path / 'other', stiffness=21)
-    with pytest.raises(PolicyError, match=r"stiffness of joint 'shoulder' is 20.0 N·m/rad in the policy and 21.0"):
-        PolicyRunner(read_policy(policy_path), other)
+def test_brings_its_gains_and_its_pose(policy_path, tmp_path):
+    other = make_robot(tmp_path / 'other', stiffness=21, extra='default_pose: {elbow: 0.3}')
+    runner = PolicyRunner(read_policy(policy_path), other)
+    assert runner.robot.stiffness[0] == 20.0 and runner.robot.default_position[1] == 0.2
+    assert other.stiffness[0] == 21.0 and other.default_position[1] == 0.3
 
 
-def test_wrong_default_pose_is_refused(policy_path, tmp_path):
-    other = make_robot(tmp_path / 'other', extra='default_pose: {elbow: 0.3}')
-    with pytest.raises(PolicyError, match="default_position of joint 'elbow' is 0.2 rad in the policy and 0.3 rad"):
+def test_a_gain_that_is_far_off_names_joint_and_both_values(policy_path, tmp_path):
+    other = make_robot(tmp_path / 'other', stiffness=401)  # 20 N·m/rad in the policy: a factor of 20.05
+    with pytest.raises(PolicyError, match=r"stiffness of joint 'shoulder' is 20 N·m/rad in the policy and 401 N·m/rad"):
         PolicyRunner(read_policy(policy_path), other)
 
 
@@ -209,7 +210,7 @@ def test_tampered_golden_action_is_refused(tmp_path, robot):
 def test_tampered_golden_state_is_refused(tmp_path, robot, change, term):
     golden = make_manifest(robot, linear_model()).golden
     states = [change(golden.states[0])]
-    with pytest.raises(PolicyError, match=f"golden state 0: observation term '{term}'"):
+    with pytest.raises(PolicyError, match=rf"golden state 0: observation term '{term}\[\d\]'"):
         build(tmp_path / 'p.onnx', robot, golden=dataclasses.replace(golden, states=states))
 
 
@@ -218,7 +219,7 @@ def test_changed_scale_in_the_interface_is_refused(tmp_path, robot):
     golden = make_manifest(robot, linear_model()).golden
     terms = make_interface().observations
     terms[0] = ObservationSettings(term='joint_position', scale=1.0)
-    with pytest.raises(PolicyError, match="golden state 0: observation term 'joint_position' .* differs"):
+    with pytest.raises(PolicyError, match="golden state 0: observation term 'joint_position.*' differs"):
         build(tmp_path / 'p.onnx', robot, interface=make_interface(observations=terms), golden=golden)
 
 
@@ -249,9 +250,21 @@ def test_feed_forward_that_does_not_fit_is_refused(tmp_path, robot, name, messag
         PolicyRunner(read_policy(path), robot)
 
 
-def test_fixed_batch_axis_is_refused_for_more_robots(tmp_path, robot):
+def test_a_network_for_one_robot_serves_several_one_after_the_other(tmp_path, robot):
     model = linear_model(input_shape=[1, 8], output_shape=[1, 2])
     path = write_policy(tmp_path / 'p.onnx', model, make_manifest(robot, model))
-    PolicyRunner(read_policy(path), robot)
-    with pytest.raises(PolicyError, match='takes 1 robots per call, not 3'):
+    states = make_state(robot, 3)
+    runner = PolicyRunner(read_policy(path), robot, 3)
+    runner.reset(states)
+    free = write_policy(tmp_path / 'free.onnx', linear_model(), make_manifest(robot, linear_model()))
+    other = PolicyRunner(read_policy(free), robot, 3)
+    other.reset(states)
+    command = np.array([[0.1, 0.2, 0.3]] * 3)
+    np.testing.assert_allclose(runner.step(states, command).position, other.step(states, command).position, atol=1e-6)
+
+
+def test_another_number_of_robots_than_the_network_takes_is_refused(tmp_path, robot):
+    model = linear_model(input_shape=[4, 8], output_shape=[4, 2])
+    path = write_policy(tmp_path / 'p.onnx', model, make_manifest(robot, model))
+    with pytest.raises(PolicyError, match='takes 4 robots per call, not 3'):
         PolicyRunner(read_policy(path), robot, 3)

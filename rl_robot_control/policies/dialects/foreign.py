@@ -1,0 +1,184 @@
+"""What a foreign policy file says, in one form for all dialects."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+import yaml
+
+from rl_robot_control.errors import PolicyError
+from rl_robot_control.policies.manifest import NetworkSettings
+from rl_robot_control.tasks.gait import GaitSettings
+from rl_robot_control.tasks.interface import ActionSettings, CommandSettings
+from rl_robot_control.tasks.observation_group import HistorySettings, ObservationSettings
+
+MAX_SIDECAR_BYTES = 2 ** 20
+MAX_SIDECAR_VALUES = 20000
+USUAL_RATE = 50.0  # of nearly all published policies, where the file does not say it [Hz]
+
+Shape = list[int | str]  # a name stands for a free length
+
+
+@dataclass(frozen=True)
+class ForeignFile:
+    """A policy file from elsewhere.
+
+    Args:
+        path: Where it lies.
+        model: Its ONNX model.
+    """
+
+    path: Path
+    model: onnx.ModelProto
+
+    @property
+    def where(self) -> str:
+        """Its name, for messages."""
+        return self.path.name
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Its metadata, as texts."""
+        # str(): protobuf gives bytes for text that is not UTF-8
+        return {str(entry.key): str(entry.value) for entry in self.model.metadata_props}
+
+    @property
+    def inputs(self) -> dict[str, Shape]:
+        """Shapes of the inputs."""
+        weights = {tensor.name for tensor in self.model.graph.initializer}
+        return _shapes(value for value in self.model.graph.input if value.name not in weights)
+
+    @property
+    def outputs(self) -> dict[str, Shape]:
+        """Shapes of the outputs."""
+        return _shapes(self.model.graph.output)
+
+    def sidecar(self, *names: str) -> tuple[Path, Any] | None:
+        """The first of some YAML files that lies beside the policy, with its contents; None if there is none.
+
+        Args:
+            names: Paths relative to the policy's folder, with ``{stem}`` for the policy's own name.
+
+        Raises:
+            PolicyError: It is too large, or no YAML.
+        """
+        for name in names:
+            path = self.path.parent / name.format(stem=self.path.stem)
+            if path.is_file():
+                if path.stat().st_size > MAX_SIDECAR_BYTES:
+                    raise PolicyError(f'{path}: is larger than {MAX_SIDECAR_BYTES} bytes, the most that is read.')
+                return path, _load(path)
+        return None
+
+
+@dataclass(kw_only=True)
+class Description:
+    """What a dialect found out; what is None or missing is taken from the robot, and said to be so."""
+
+    dialect: str
+    joint_names: list[str]  # (P,) that the file speaks of
+    action_joint_names: list[str]  # (A,) in the order of the action
+    stiffness: dict[str, float]  # [N·m/rad] by joint
+    damping: dict[str, float]  # [N·m·s/rad] by joint
+    default_position: dict[str, float]  # [rad] by joint
+    action: ActionSettings  # its ``joints`` are ignored: ``action_joint_names`` say it
+    observations: list[ObservationSettings]
+    network: NetworkSettings
+    control_period: float | None = None  # [s]
+    command: CommandSettings = field(default_factory=CommandSettings)
+    command_lower: tuple[float, float, float] | None = None
+    command_upper: tuple[float, float, float] | None = None
+    gait: GaitSettings = field(default_factory=GaitSettings)
+    history: HistorySettings = field(default_factory=HistorySettings)
+    anchor_link: str | None = None  # of a motion to track
+    task: str = ''
+    training: dict[str, Any] = field(default_factory=dict)  # for people
+    assumptions: list[str] = field(default_factory=list)
+    by_motor: bool = False  # the joints are called ``motor(i)``, by their place in the order of the vendor's SDK
+
+
+def motor(index: int) -> str:
+    """What stands for the name of a joint in a file that only counts motors."""
+    return f'#{index}'
+
+
+def by_joint(names: list[str], values: list[float], key: str, where: str) -> dict[str, float]:
+    """Values by joint.
+
+    Raises:
+        PolicyError: Their number differs.
+    """
+    if len(names) != len(values):
+        raise PolicyError(f"{where}: '{key}' has {len(values)} values for {len(names)} joints.")
+    return dict(zip(names, values, strict=True))
+
+
+def as_floats(value: Any, key: str, where: str) -> list[float]:
+    """A list of finite numbers.
+
+    Raises:
+        PolicyError: It is something else.
+    """
+    items = value if isinstance(value, (list, tuple)) else [value]
+    if any(isinstance(item, bool) or not isinstance(item, (int, float)) or not math.isfinite(item) for item in items):
+        raise PolicyError(f"{where}: '{key}' is {str(value)[:200]}; finite numbers are needed.")
+    return [float(item) for item in items]
+
+
+def required(data: dict[str, Any], keys: tuple[str, ...], where: str) -> list[Any]:
+    """Values of keys that must be there.
+
+    Raises:
+        PolicyError: Names the ones that are missing.
+    """
+    missing = [key for key in keys if data.get(key) is None]
+    if missing:
+        raise PolicyError(f"{where}: lacks {', '.join(repr(key) for key in missing)}. A policy cannot run without it: "
+                          'add it to the file, or write a YAML file beside it.')
+    return [data[key] for key in keys]
+
+
+class Inert:
+    """What stands for a Python object that a YAML file wants built: nothing is built."""
+
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+
+    def __repr__(self) -> str:
+        return f'<{self.tag}>'
+
+
+class _Loader(yaml.SafeLoader):
+    """Builds no objects; exporters dump NumPy scalars and slices as such."""
+
+
+_Loader.add_multi_constructor('tag:yaml.org,2002:python/', lambda loader, suffix, node: Inert(suffix))
+
+
+def _load(path: Path) -> Any:
+    try:
+        data = yaml.load(path.read_text(), _Loader)
+        if _size(data, MAX_SIDECAR_VALUES) < 0:
+            raise PolicyError(f'{path}: holds more than {MAX_SIDECAR_VALUES} values, its aliases resolved.')
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise PolicyError(f'{path}: is not valid YAML: {str(error)[:500]}') from None
+    return data
+
+
+def _size(data: Any, left: int) -> int:
+    """How many values may still come after this one; negative where there are too many."""
+    left -= 1
+    for item in (*data.keys(), *data.values()) if isinstance(data, dict) else data if isinstance(data, list) else ():
+        if left < 0:
+            break
+        left = _size(item, left)
+    return left
+
+
+def _shapes(values: Any) -> dict[str, Shape]:
+    return {str(value.name): [d.dim_value if d.HasField('dim_value') else str(d.dim_param or '?')
+                         for d in value.type.tensor_type.shape.dim] for value in values}

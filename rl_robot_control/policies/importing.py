@@ -1,0 +1,262 @@
+"""Turns what a foreign file says into a manifest for one robot, and proves that it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from rl_robot_control.config import config_names
+from rl_robot_control.errors import ConfigurationError, PolicyError, RobotControlError
+from rl_robot_control.policies.dialects import Description, ForeignFile, describe_foreign
+from rl_robot_control.policies.dialects.foreign import USUAL_RATE, motor
+from rl_robot_control.policies.gate import CheckedModel, check_network, graph_sha256
+from rl_robot_control.policies.golden import GoldenVectors, record_state
+from rl_robot_control.policies.manifest import (
+    FORMAT_VERSION,
+    MANIFEST_KEY,
+    Manifest,
+    OriginSettings,
+    manifest_to_json,
+    parse_manifest,
+)
+from rl_robot_control.policies.matching import policy_robot
+from rl_robot_control.policies.session import PolicySession
+from rl_robot_control.robots import RobotModel, load_robot
+from rl_robot_control.tasks.interface import InterfaceSettings, PolicyInterface
+from rl_robot_control.tasks.motion import MotionSettings, Reference
+from rl_robot_control.types import RobotState
+
+NO_COMMAND = (0.0, 0.0, 0.0)
+USUAL_COMMAND = (0.5, 0.3, 0.5)  # where the file does not say what it was trained for [m/s, m/s, rad/s]
+LONGEST_MOTION = 2 ** 20  # control periods
+GOLDEN_OBSERVATIONS = 4
+
+
+def import_policy(file: ForeignFile, sha256: str, robot: str | None = None, rate: float | None = None) -> CheckedModel:
+    """Read a foreign policy for a robot.
+
+    Args:
+        file: The file; its contents have passed ``graph.check_contents``.
+        sha256: Of the whole file.
+        robot: Name in ``config/robots`` or path of a YAML file; None: the one robot that has all its joints.
+        rate: Control rate where the file does not say it [Hz]; None: 50 Hz.
+
+    Returns:
+        The file with the manifest that follows from it.
+
+    Raises:
+        PolicyError: It is of no known dialect, lacks something, or does not fit the robot.
+    """
+    said = describe_foreign(file)
+    model = _robot(said, robot, file.where)
+    if said.by_motor:
+        said = _named(said, model, file.where)
+    manifest = _manifest(file, said, model, sha256, rate)
+    batch = check_network(file.model, manifest, file.where)
+    checked = CheckedModel(path=file.path, content=file.model.SerializeToString(), sha256=sha256, manifest=manifest,
+                           batch=batch)
+    manifest = _prove(checked, model)
+    return dataclasses.replace(checked, manifest=parse_manifest(manifest_to_json(manifest), file.where))
+
+
+def write_native(checked: CheckedModel, path: Path) -> None:
+    """Write the same network as a file of our own: a manifest replaces what metadata it had.
+
+    Args:
+        checked: The policy.
+        path: File to write; replaced only once the new one is complete.
+    """
+    model = onnx.ModelProto.FromString(checked.content)
+    del model.metadata_props[:]
+    model.metadata_props.add(key=MANIFEST_KEY, value=manifest_to_json(checked.manifest))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.part')
+    temporary.write_bytes(model.SerializeToString())
+    temporary.replace(path)
+
+
+def _robot(said: Description, robot: str | None, where: str) -> RobotModel:
+    """The robot that was asked for, or the only one that has all the joints."""
+    if robot is not None:
+        return load_robot(robot)
+    if said.by_motor:
+        raise PolicyError(f'{where}: counts motors and names no joints; say which robot it is for with --robot (a '
+                          'name, or the path of a robot YAML file).')
+    found = []
+    for name in config_names('robots'):
+        try:
+            model = load_robot(name)
+        except RobotControlError:
+            continue  # its description is not installed
+        if set(said.joint_names) <= set(model.joint_names):
+            found.append(model)
+    if len(found) != 1:
+        fits = f'fit the robots {", ".join(model.name for model in found)}' if found else 'fit no known robot'
+        raise PolicyError(f'{where}: its {len(said.joint_names)} joints ({said.joint_names[0]}, …) {fits}; say which '
+                          'with --robot (a name, or the path of a robot YAML file).')
+    return found[0]
+
+
+def _named(said: Description, robot: RobotModel, where: str) -> Description:
+    """Names in place of the numbers of motors."""
+    names = {motor(i): name for i, name in enumerate(robot.joint_names)}
+    beyond = [name for name in said.joint_names if name not in names]
+    if beyond:
+        raise PolicyError(f"{where}: moves motor {beyond[0][1:]}; robot '{robot.name}' has {robot.num_joints} joints, "
+                          'counted from 0.')
+    values = {key: {names[name]: value for name, value in getattr(said, key).items() if name in names}
+              for key in ('stiffness', 'damping', 'default_position')}
+    observations = [dataclasses.replace(entry, params={
+        **entry.params, 'joints': [re.escape(names[name]) for name in entry.params['joints']]})
+        if 'joints' in entry.params else entry for entry in said.observations]
+    note = f"its motors are counted; their order is taken to be that of the joints of '{robot.name}'"
+    return dataclasses.replace(said, joint_names=[names[name] for name in said.joint_names], observations=observations,
+                               action_joint_names=[names[name] for name in said.action_joint_names],
+                               assumptions=[*said.assumptions, note], by_motor=False, **values)
+
+
+def _manifest(file: ForeignFile, said: Description, robot: RobotModel, sha256: str, rate: float | None) -> Manifest:
+    where, assumptions = file.where, list(said.assumptions)
+    _check_joints(said, robot, where)
+    if (said.anchor_link is None) != (not said.network.reference):
+        raise PolicyError(f"{where}: a motion to track needs both the link that it is compared by ('anchor_link') and "
+                          "the outputs that give it ('network.reference'); only one is there.")
+    period = _period(said, rate, where, assumptions)
+    values = {'default_position': said.default_position, 'stiffness': said.stiffness, 'damping': said.damping}
+    lists = {key: [_given(given, name, float(own)) for name, own in
+                   zip(robot.joint_names, getattr(robot, key), strict=True)] for key, given in values.items()}
+    held = [name for name in robot.joint_names if name not in said.action_joint_names]
+    if held:
+        assumptions.append(f'it does not move {len(held)} joints of the robot, which hold their default pose: '
+                           + ', '.join(held))
+    interface = InterfaceSettings(
+        control_period=period, observations=said.observations, command=said.command, gait=said.gait,
+        action=dataclasses.replace(said.action, joints=[re.escape(name) for name in said.action_joint_names]),
+        history=said.history,
+        motion=None if said.anchor_link is None else MotionSettings(anchor_link=said.anchor_link, length=1))
+    model = dataclasses.replace(robot, **{key: np.array(value) for key, value in lists.items()})
+    try:
+        sizes = _interface(interface, model, where).observation_sizes
+    except ConfigurationError as error:
+        raise PolicyError(f'{where}: its observations or actions do not fit {robot.name}: {error}') from None
+    lower, upper = said.command_lower, said.command_upper
+    if said.command.kind == 'none':
+        lower = upper = NO_COMMAND
+    elif lower is None or upper is None:
+        upper = USUAL_COMMAND
+        lower = tuple(-value for value in upper)
+        assumptions.append(f'the commands that it was trained for are not in the file: at most ±{upper} m/s, m/s, '
+                           'rad/s are passed on')
+    return Manifest(
+        format_version=FORMAT_VERSION, robot=robot.name, task=said.task or 'unknown', algorithm='unknown',
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'), interface=interface,
+        joint_names=list(robot.joint_names), action_joint_names=said.action_joint_names,
+        effort_limit=robot.effort_limit.tolist(), position_lower=_limits(robot.position_lower),
+        position_upper=_limits(robot.position_upper), observation_sizes=sizes, command_lower=lower,
+        command_upper=upper, training=said.training, weights_sha256=graph_sha256(file.model),
+        golden=GoldenVectors(observations=[], actions=[], frame_names=list(robot.frame_names), states=[]),
+        network=said.network,
+        origin=OriginSettings(dialect=said.dialect, file=where, sha256=sha256, assumptions=assumptions), **lists)
+
+
+def _check_joints(said: Description, robot: RobotModel, where: str) -> None:
+    for kind, names in (('joint', said.joint_names), ('action joint', said.action_joint_names)):
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise PolicyError(f"{where}: {kind} '{name}' stands twice.")
+            if name not in robot.joint_names:
+                raise PolicyError(f"{where}: {kind} '{name}': robot '{robot.name}' has none. It was trained for "
+                                  "another robot, or the robot's YAML leaves the joint out.")
+    for key in ('stiffness', 'damping'):
+        for name, value in getattr(said, key).items():
+            if not (math.isfinite(value) and value > 0):
+                raise PolicyError(f"{where}: {key} of joint '{name}' is {value}; it must be positive.")
+
+
+def _period(said: Description, rate: float | None, where: str, assumptions: list[str]) -> float:
+    if said.control_period is not None:
+        if rate is not None and not math.isclose(rate * said.control_period, 1.0, rel_tol=1e-6):
+            raise PolicyError(f'{where}: was trained at {1 / said.control_period:g} Hz, not at {rate:g} Hz.')
+        return said.control_period
+    if rate is None:
+        rate = USUAL_RATE
+        assumptions.append(f'the control rate is not in the file: {rate:g} Hz')
+    return 1.0 / rate
+
+
+def _given(given: dict[str, float], name: str, own: float) -> float:
+    return given.get(name, own)
+
+
+def _limits(values: np.ndarray) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _interface(settings: InterfaceSettings, robot: RobotModel, where: str) -> PolicyInterface:
+    interface = PolicyInterface(settings, robot, 1, where)
+    if interface.reference is not None:
+        interface.reference = Reference.upright(1, interface.num_actions)
+    return interface
+
+
+def _prove(checked: CheckedModel, robot: RobotModel) -> Manifest:
+    """Run it on states of the standing robot and keep what comes out: golden vectors, and how long its motion is."""
+    manifest, where = checked.manifest, checked.path.name
+    session = PolicySession(checked, 1)
+    if manifest.interface.motion is not None:
+        length = _motion_length(session, where)
+        motion = dataclasses.replace(manifest.interface.motion, length=length)
+        manifest = dataclasses.replace(manifest, interface=dataclasses.replace(manifest.interface, motion=motion))
+    model, states = policy_robot(manifest, robot), []
+    for command in (NO_COMMAND, manifest.command_upper):
+        interface, state = PolicyInterface(manifest.interface, model, 1, where), _standing(model)
+        if interface.reference is not None:
+            interface.reference = session.reference(0)
+        interface.reset(state)
+        states.append(record_state(interface, state, np.array([command])))
+    first = np.array(states[0].observation)
+    rng = np.random.default_rng(0)
+    observations = [first, *(np.float64(np.float32(first + rng.normal(0.0, 0.1, len(first))))
+                             for _ in range(GOLDEN_OBSERVATIONS - 1))]
+    actions = [session(observation[None])[0].astype(np.float64) for observation in observations]
+    if not np.isfinite(actions).all():
+        raise PolicyError(f'{where}: it answers the standing robot with values that are not finite. Do not use it.')
+    golden = GoldenVectors(observations=[o.tolist() for o in observations], actions=[a.tolist() for a in actions],
+                           frame_names=list(robot.frame_names), states=states)
+    return dataclasses.replace(manifest, golden=golden)
+
+
+def _motion_length(session: PolicySession, where: str) -> int:
+    """Control periods after which the motion no longer changes: files do not say how long their motion is."""
+    def joints(step: int) -> np.ndarray | None:
+        try:
+            reference = session.reference(step)
+        except PolicyError:
+            return None  # beyond the end, in a network that does not clamp the step
+        return np.concatenate([reference.joint_position[0], reference.joint_velocity[0],
+                               reference.anchor_quaternion[0]])
+
+    if joints(0) is None or not np.isfinite(joints(0)).all():
+        raise PolicyError(f'{where}: the motion that it tracks is not finite, or cannot be read.')
+    last = joints(LONGEST_MOTION)
+    low, high = 0, LONGEST_MOTION  # the motion goes on at low, or is all of one instant; it has ended at high
+    while high - low > 1:
+        middle = (low + high) // 2
+        found = joints(middle)
+        ended = found is None or (last is not None and np.array_equal(found, last))
+        low, high = (low, middle) if ended else (middle, high)
+    return high + 1 if last is not None and high < LONGEST_MOTION else high
+
+
+def _standing(robot: RobotModel) -> RobotState:
+    state = RobotState.unknown(1, robot.num_joints, len(robot.frame_names))
+    values = {name: np.zeros_like(value) for name, value in vars(state).items()}
+    values |= {'base_quaternion': np.array([[0.0, 0.0, 0.0, 1.0]]), 'joint_position': robot.default_position[None],
+               'base_position': np.array([[0.0, 0.0, robot.settings.base.height]])}
+    return RobotState(**values)

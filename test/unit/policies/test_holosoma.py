@@ -1,0 +1,147 @@
+"""holosoma: metadata in JSON, terms in the order of their names."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rl_robot_control.errors import PolicyError
+from rl_robot_control.policies.gate import read_policy
+
+from .foreign_files import G1, NAMES, network, runner, save_json, standing, tracker
+
+WIDTH = 29 + 3 + 1 + 2 + 2 + 29 + 29 + 3 + 2
+RANGES = {'lin_vel_x': [-1.0, 1.0], 'lin_vel_y': [-0.8, 0.8], 'ang_vel_yaw': [-0.6, 0.6], 'heading': [-3.14, 3.14]}
+
+
+def metadata(**changes):
+    values = {'dof_names': NAMES, 'kp': [40.0 + i for i in range(29)], 'kd': [2.0] * 29, 'command_ranges': RANGES,
+              'robot_urdf': '<robot name="g1"/>', 'robot_urdf_path': '/home/someone/g1.urdf'}
+    return {key: value for key, value in (values | changes).items() if value is not ...}
+
+
+def walker(tmp_path, bias=None, width=WIDTH, **changes):
+    model = network(width, 29, inputs=('actor_obs',), outputs=('action',), bias=bias, opset=13)
+    return save_json(tmp_path / 'walk.onnx', model, metadata(**changes))
+
+
+def test_a_walker_sees_its_terms_in_the_order_of_their_names(tmp_path):
+    policy = runner(walker(tmp_path, bias=np.full(29, 0.4)))
+    assert policy.manifest.origin.dialect == 'holosoma' and policy.manifest.stiffness == [40.0 + i for i in range(29)]
+    assert policy.manifest.command_upper == (1.0, 0.8, 0.6)
+    state, command = standing(joint_velocity=np.full((1, 29), 2.0)), np.array([[0.5, 0.1, 0.2]])
+    policy.reset(state)
+    target = policy.step(state, command).position[0]
+    # The sum: base_ang_vel 0.25 · 0.6, commands 0.8, cos (1, −1), dof_vel 0.05 · 58, gravity −1, sin 0
+    np.testing.assert_allclose(target, G1.default_position + 0.25 * (0.4 + 2.85e-3), atol=1e-6)
+    seen = policy.interface.observe(state, command)[0]
+    np.testing.assert_allclose(seen[:29], 0.40285, atol=1e-6)  # the latest action, unscaled
+    np.testing.assert_allclose(seen[29:32], [0.025, 0.05, 0.075])
+    np.testing.assert_allclose(seen[32:35], [0.2, 0.5, 0.1])  # ang_vel before lin_vel
+    # The clock has gone on by 0.02 s of 1 s; the right leg is half a turn later.
+    angle = 2 * np.pi * 0.02
+    np.testing.assert_allclose(seen[35:37], [np.cos(angle), -np.cos(angle)])
+    np.testing.assert_allclose(seen[37:66], 0.0, atol=1e-9)
+    np.testing.assert_allclose(seen[66:95], 0.1)
+    np.testing.assert_allclose(seen[95:98], [0.0, 0.0, -1.0])
+    np.testing.assert_allclose(seen[98:], [np.sin(angle), -np.sin(angle)])
+
+
+def test_its_clock_waits_while_it_is_to_stand_and_then_begins_anew(tmp_path):
+    policy = runner(walker(tmp_path))
+    state, stand, walk = standing(), np.zeros((1, 3)), np.array([[0.5, 0.0, 0.0]])
+    policy.reset(state)
+    for _ in range(7):
+        policy.step(state, walk)
+    for _ in range(2):
+        policy.step(state, stand)
+    seen = policy.interface.observe(state, stand)[0]
+    np.testing.assert_allclose(seen[35:37], [-1.0, -1.0])  # both legs at π
+    np.testing.assert_allclose(seen[98:], 0.0, atol=1e-12)
+    np.testing.assert_allclose(policy.interface.observe(state, walk)[0][35:37], [1.0, -1.0])  # 0 and π
+
+
+def experiment(**control):
+    return {'simulator': {'config': {'sim': {'fps': 200, 'control_decimation': 5}}},
+            'robot': {'control': {'action_scale': 0.5} | control, 'dof_effort_limit_list': [80.0] * 29,
+                      'init_state': {'default_joint_angles': {name: 0.1 for name in NAMES}}}}
+
+
+def test_a_newer_file_says_scale_pose_and_rate(tmp_path):
+    manifest = read_policy(walker(tmp_path, experiment_config=experiment())).manifest
+    assert manifest.interface.action.scale == 0.5 and manifest.control_period == 0.025  # 5 / 200 s
+    assert manifest.default_position == [0.1] * 29
+    assert manifest.origin.assumptions == []
+
+
+def test_a_scale_by_effort_over_stiffness(tmp_path):
+    data = experiment(action_scales_by_effort_limit_over_p_gain=True)
+    scale = read_policy(walker(tmp_path, experiment_config=data)).manifest.interface.action.scale
+    np.testing.assert_allclose(scale, [0.5 * 80.0 / (40.0 + i) for i in range(29)])
+
+
+@pytest.mark.parametrize('said', [0.3, [0.3] * 29])
+def test_a_scale_in_the_metadata_comes_first(tmp_path, said):
+    manifest = read_policy(walker(tmp_path, action_scale=said, experiment_config=experiment())).manifest
+    assert manifest.interface.action.scale == said
+
+
+def dance(tmp_path, **changes):
+    joints = np.tile(G1.default_position, (5, 1)) + 0.1 * np.arange(5)[:, None]
+    motion = {'joint_pos': joints, 'joint_vel': np.zeros((5, 29)), 'ref_pos_xyz': np.zeros((5, 3)),
+              'ref_quat_xyzw': np.tile([0.0, 0.0, 0.0, 1.0], (5, 1))}
+    return save_json(tmp_path / 'dance.onnx', tracker(154, motion), metadata(command_ranges=None, **changes))
+
+
+URDF = '<robot name="g1">' + ''.join(
+    f'<joint name="{name}" type="revolute"><limit effort="{50 + i}" velocity="1"/></joint>'
+    for i, name in enumerate(NAMES)) + '</robot>'
+
+
+def test_a_tracker_of_an_older_file_takes_its_efforts_from_the_urdf_that_it_holds(tmp_path):
+    policy = runner(dance(tmp_path, robot_urdf=URDF))
+    manifest = policy.manifest
+    np.testing.assert_allclose(manifest.interface.action.scale, [0.25 * (50 + i) / (40 + i) for i in range(29)])
+    assert manifest.interface.motion.length == 5 and manifest.interface.command.kind == 'none'
+    assert 'the motion\'s anchor is not in the file: torso_link' in manifest.origin.assumptions
+    state = standing()
+    policy.reset(state)
+    policy.step(state, np.zeros((1, 3)))
+    policy.step(state, np.zeros((1, 3)))
+    # actions, base_ang_vel, dof_pos, dof_vel, then the motion: its second instant
+    seen = policy.interface.past[4][0, 0]
+    np.testing.assert_allclose(seen[:29], G1.default_position + 0.1, atol=1e-6)
+
+
+@pytest.mark.parametrize(('changes', 'reason'), [
+    (dict(kp=[40.0] * 12), "'kp' has 12 values for 29 joints"),
+    (dict(kd=None), "lacks 'kd'"),
+    (dict(kd=[float('nan')] * 29), "'kd' is .*finite numbers are needed"),
+    (dict(kp=[-40.0] * 29), 'stiffness of joint .* is -40.0; it must be positive'),
+    (dict(command_ranges={'lin_vel_x': [0.0]}), "'command_ranges"),
+    (dict(action_scale=[0.1] * 3), "'action_scale' has 3 values for 29 joints"),
+    (dict(experiment_config={'robot': {'control': {
+        'action_scale': 1.0, 'action_scales_by_effort_limit_over_p_gain': True}}}), "its 'robot_urdf' does not say"),
+    (dict(experiment_config={'observation': {'groups': {'actor_obs': {'terms': {'heights': {}}}}}}),
+     "observation term 'heights' of holosoma is not known"),
+    (dict(dof_names=[*NAMES[:-1], 'tail']), "joint 'tail': robot 'unitree_g1' has none"),
+    (dict(dof_names='all of them'), "cannot be read as one|values for"),
+])
+def test_refused_with_the_reason(tmp_path, changes, reason):
+    with pytest.raises(PolicyError, match=reason):
+        runner(walker(tmp_path, **changes), robot='unitree_g1')
+
+
+def test_a_robot_that_nobody_knows(tmp_path):
+    with pytest.raises(PolicyError, match=r'its 29 joints \(a0, …\) fit no known robot; say which with --robot'):
+        read_policy(walker(tmp_path, dof_names=[f'a{i}' for i in range(29)]))
+
+
+def test_metadata_that_are_no_json(tmp_path):
+    import onnx
+    path = walker(tmp_path)
+    model = onnx.load(str(path))
+    next(entry for entry in model.metadata_props if entry.key == 'kp').value = '[1.0, 2.0'
+    onnx.save(model, str(path))
+    with pytest.raises(PolicyError, match="the metadata 'kp' is not JSON"):
+        read_policy(path)
