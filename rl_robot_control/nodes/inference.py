@@ -269,8 +269,8 @@ class InferenceNode(LifecycleNode):
         deadline = time.monotonic() + self.settings.activation_patience
         while name and name not in [info.node_name for info in self.get_subscriptions_info_by_topic(topic)]:
             if time.monotonic() > deadline:
-                raise PolicyError(f"the shield node '{name}' does not listen to {topic}. Start it, correct "
-                                  "the parameter 'shield', or set it to an empty text and answer for the commands yourself.")
+                raise PolicyError(f"the shield node '{name}' does not listen to {topic}. Start it, or correct the "
+                                  "parameter 'shield'; an empty text there means that you answer for the commands.")
             time.sleep(0.02)
 
     def _fresh_state(self) -> tuple[Any, float]:

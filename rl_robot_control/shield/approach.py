@@ -22,7 +22,8 @@ from rl_robot_control.shield.prediction import TOLERANCE, Flags, Joints, allowed
 
 SHARE = 0.5  # of the effort that gravity leaves, on which braking counts [-]
 LEAST = 0.05  # of the effort, on which braking counts in any case [-]
-RETREAT = 0.1  # time in which links that are too near go apart again [s]
+RETREAT = 0.1  # time in which links that are too near go apart again [s], but not faster than
+FASTEST_RETREAT = 0.05  # [m/s]: what is too near already must not make the robot jump
 BRAKING = 2.0  # deceleration that a glance assumes [m/s²]
 COUPLED = 8.0  # speed below its limit from which on a joint might be made too fast [rad/s]
 SIGHT = 0.02  # room from which on a glance is not enough [m]
@@ -135,7 +136,7 @@ def approach(joints, links, parents, joint_of, slides, period, position, velocit
             row[j] *= -period * joints[j].stiffness
         room = bound[p] - minimum[p]
         rate = allowed(max(room + period * min(now, 0.0), 0.0), SHARE * braking, period)
-        limits[found] = min(rate, share[p] * room / period) if room > 0.0 else room / RETREAT
+        limits[found] = min(rate, share[p] * room / period) if room > 0.0 else max(room / RETREAT, -FASTEST_RETREAT)
         rates[found], which[found] = -then, p
         wrong |= rates[found] > limits[found] + TOLERANCE
         found += 1

@@ -52,6 +52,8 @@ class MeasuredGuard:
         tree = self._tree
         self._robot = (joint_constants(limits, tree, self._armature), tree.links, tree.parents, tree.joints,
                        tree.slides, self._period)
+        if self._separation is not None:
+            self._separation.retune(limits.stiffness)
 
     @property
     def acted(self) -> dict[int, tuple[str, ...]]:

@@ -2,9 +2,11 @@
 
 Where ``approach`` says that targets would bring something too near too fast, the nearest targets are taken that do not:
 
-    minimise |x - target|²   subject to   least <= x <= most   and   the bounds of ``approach``,
+    minimise |K·(x - target)|²   subject to   least <= x <= most   and   the bounds of ``approach``,
 
-a small quadratic program. The bounds of distances are soft, so that there is an answer even where not all can be kept.
+a small quadratic program; K are the stiffnesses of the drives, so that it is the torques that change least: a waist,
+which carries everything, does not turn to make room for a hand that can move itself. The bounds of distances are soft,
+so that there is an answer even where not all can be kept.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class Separation:
         self._watched = (np.isin(np.arange(num_joints), movable), clearance.shapes, clearance.links, clearance.starts,
                          clearance.corners, clearance.pair_of, clearance.first, clearance.second, clearance.minimum,
                          clearance.approach, clearance.reach)
-        self._cost = np.eye(len(movable))
+        self._cost = np.eye(len(movable))  # see ``retune``
         count = len(clearance.names)
         self._known, self._bound = np.zeros((num_robots, num_joints)), np.full((num_robots, count), -np.inf)
         rows = count + 2 * num_joints
@@ -50,6 +52,11 @@ class Separation:
         self._rates, self._limits = np.zeros(rows), np.zeros(rows)
         self._low, self._high = np.zeros(num_joints), np.zeros(num_joints)
         self.acted: dict[int, tuple[str, ...]] = {}
+
+    def retune(self, stiffness: FloatArray) -> None:
+        """Take the stiffnesses (J,) of the drives [N·m/rad]."""
+        movable = stiffness[self._movable]
+        self._cost = np.diag(np.square(movable / movable.mean()))
 
     def keep(self, robot: tuple[Any, ...], target: FloatArray, position: FloatArray, velocity: FloatArray,
              turn: FloatArray, down: FloatArray, usable: BoolArray) -> dict[str, BoolArray]:
