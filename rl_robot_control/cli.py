@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, export, import, inspect, deploy, demo, list, bench, doctor.
+"""The command line: train, evaluate, export, import, inspect, parity, deploy, demo, list, bench, doctor.
 
 Results go to stdout (``--json``: one JSON object and nothing else), progress and errors to stderr. Exit codes: 0 done,
 1 done but the result is bad, 2 the user can mend it, 130 interrupted.
@@ -192,6 +192,36 @@ def inspect(policy: PolicyArgument, robot: RobotOption = None, rate: RateOption 
         return
     for section in sections:
         print_table(section.title, section.columns, section.rows)
+
+
+@app.command()
+def parity(
+        policy: PolicyArgument,
+        recording: Annotated[Path, typer.Argument(metavar='RECORDING', help='MCAP file of a robot that it drove.')],
+        robot: RobotOption = None, rate: RateOption = None, seed: SeedOption = 1,
+        all_values: Annotated[bool, typer.Option('--all', help='Every value, not only those that differ.')] = False,
+        as_json: JsonOption = False) -> None:
+    """Say why it walks in simulation and not on the robot: what it observed there, beside what it does in MuJoCo."""
+    from rl_robot_control.policies import find_policy
+    from rl_robot_control.policies.gate import read_policy
+    from rl_robot_control.report.parity import compare
+    from rl_robot_control.report.parity_tables import as_plain, tables
+    from rl_robot_control.robots import load_robot
+    from rl_robot_control.ros.processes import require_rclpy
+    require_rclpy()
+    from rl_robot_control.ros.read_recording import read_recording
+    checked = read_policy(find_policy(policy), robot=robot, rate=rate)
+    model = load_robot(robot or checked.manifest.robot)
+    with progress('parity') as show:
+        show('replaying and simulating', 0.0)
+        found = compare(checked, read_recording(recording, model), model, seed)
+    if as_json:
+        print_json(as_plain(found))
+    else:
+        for title, columns, rows, notes in tables(found, all_values):
+            print_table(title, columns, rows, notes)
+    if not found.agrees or any(value.differs for value in found.values):
+        raise typer.Exit(1)
 
 
 @app.command()

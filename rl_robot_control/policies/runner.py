@@ -33,6 +33,7 @@ class PolicyRunner:
         manifest: The policy's manifest.
         robot: The robot with the pose and gains that the policy was trained with.
         interface: Its observations, actions and memory.
+        observation: (N, D) that ``step`` made last.
 
     Raises:
         PolicyError: The policy is for another robot or rate, its golden vectors do not come out, or it gives values
@@ -48,6 +49,7 @@ class PolicyRunner:
         self._session = PolicySession(checked, num_robots)
         self._started = np.zeros(num_robots, dtype=bool)
         self._steps = np.zeros(num_robots, dtype=np.int64)  # since the reset
+        self.observation = np.full((num_robots, self.interface.num_observations), np.nan)
         self._replay_observations(self.robot)
         self._replay_actions()
         self._warm_up()
@@ -119,11 +121,13 @@ class PolicyRunner:
         try:
             if interface.reference is not None:
                 self._follow_motion(state)
-            action = self._evaluate(interface.observe(state, command), self._time_step)
+            observation = interface.observe(state, command)
+            action = self._evaluate(observation, self._time_step)
         except PolicyError:
             interface.memory = memory
             raise
         self._session.remember()
+        self.observation = observation
         self._steps += 1
         return JointCommand(stamp=state.time, position=interface.act(state, action))
 

@@ -87,7 +87,7 @@ class PolicyInterface:
         self.settings, self.robot, self.num_robots = interface, robot, num_robots
         self.joints = robot.joint_indices(interface.action.joints)
         self._group = ObservationGroup(interface.observations, where, interface.history)
-        self._scale = _per_joint(interface.action, self.joints, robot, where)
+        self.scale = _per_joint(interface.action, self.joints, robot, where)
         self._anchor = None if interface.motion is None else Anchor(robot, interface.motion.anchor_link)
         self._feed_forward = bind_term(feed_forwards, interface.action.feed_forward, {}, where)
         self.action = np.zeros((num_robots, len(self.joints)))  # (N, A) latest
@@ -183,7 +183,7 @@ class PolicyInterface:
         target = np.tile(self.robot.default_position, (self.num_robots, 1))
         if rules.offset is not None:
             target[:, self.joints] = rules.offset
-        target[:, self.joints] += offset + self._scale * self.action
+        target[:, self.joints] += offset + self.scale * self.action
         if rules.target_limits is not None:
             target[:, self.joints] = np.clip(target[:, self.joints], *rules.target_limits)
         self.phase = (self.phase + self.settings.control_period / gait.period) % 1.0

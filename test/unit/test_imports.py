@@ -18,7 +18,7 @@ ROOMS = {  # room: the rooms that it may import
     'policies': BASE | {'robots', 'tasks'},
     'envs': BASE | {'robots', 'tasks', 'shield', 'backends'},
     'learning': BASE | {'robots', 'tasks', 'shield', 'backends', 'envs', 'policies'},
-    'report': BASE | {'robots', 'backends', 'shield', 'tasks'},
+    'report': BASE | {'robots', 'backends', 'shield', 'tasks', 'envs', 'policies'},
     'ros': BASE | {'robots', 'tasks', 'shield', 'backends', 'envs', 'policies', 'learning', 'report'},
 }
 SETTINGS_ONLY = {'rl_robot_control.backends.physics'}  # a task's YAML says how its world is simulated; data, no engine
