@@ -236,6 +236,11 @@ def deploy(
                                                             'switches to it with use_NAME:SECONDS.')] = None,
         fallback: Annotated[str, typer.Option(help='Policy that takes over where the active one fails.')] = '',
         motion_end: Annotated[str, typer.Option(help='After a motion: hold, loop, or the name of a policy.')] = 'hold',
+        dry_run: Annotated[bool, typer.Option('--dry-run', help='Start nothing and move nothing: check the robot that '
+                                                                'is running, item by item.')] = False,
+        namespace: Annotated[str, typer.Option(help='Of the running robot, for --dry-run.')] = '',
+        driver: Annotated[str, typer.Option(help="Node with the drives' gains, for --dry-run; empty: none.")] = '',
+        seconds: Annotated[float, typer.Option(min=0.5, max=600, help='To listen, for --dry-run [s].')] = 3.0,
         as_json: JsonOption = False) -> None:
     """Run a policy on the simulated robot in real time: simulation, shield and inference node, each a process."""
     from rl_robot_control.policies import find_policy
@@ -243,6 +248,9 @@ def deploy(
     from rl_robot_control.ros.command_profile import parse_profile
     from rl_robot_control.ros.processes import require_rclpy
     require_rclpy()
+    if dry_run:
+        _dry_run(read_policy(find_policy(policy), robot=robot, rate=rate), robot, namespace, driver, seconds, as_json)
+        return
     path, profile = find_policy(policy), parse_profile(commands)
     checked, out = read_policy(path, robot=robot, rate=rate), _fresh(out, 'deploy')
     from rl_robot_control.ros.deployment import deploy as run
@@ -388,6 +396,32 @@ def _robots(backend: str, robot: str, task: Any, logs: Path | None, training: bo
     physics = loaded.settings.training_physics if training else loaded.settings.physics
     return bring_up_lockstep(robot, control_period=loaded.control_period, physics=physics, log_directory=logs,
                              held=loaded.settings.base == 'held', gains=gains)
+
+
+def _dry_run(checked: Any, robot: str | None, namespace: str, driver: str, seconds: float, as_json: bool) -> None:
+    """Print the checklist of a running robot; it ends with 1 where an item fails."""
+    import os
+
+    from rl_robot_control.policies.runner import PolicyRunner
+    from rl_robot_control.robots import load_robot
+    from rl_robot_control.ros.bring_up import check, listen
+    from rl_robot_control.ros.inference_core import needed_quantities
+    runner = PolicyRunner(checked, load_robot(robot or checked.manifest.robot))
+    with progress('dry run') as show:
+        show(f'listening for {seconds:g} s', 0.0)
+        heard = listen(runner.robot, int(os.environ.get('ROS_DOMAIN_ID') or 0), namespace, seconds, driver=driver)
+    needed = needed_quantities(runner.interface.settings, runner.robot)
+    items = check(heard, runner.robot, checked.manifest, needed, driver=driver)
+    if as_json:
+        print_json([vars(item) for item in items])
+    else:
+        marks = {True: Text('pass', 'green'), False: Text('fail', 'red'), None: Text('note', 'yellow')}
+        failed = sum(item.good is False for item in items)
+        print_table(f'{checked.path.name} on {runner.robot.name}, nothing moved', ('', 'what', ''),
+                    [(marks[item.good], item.name, item.detail) for item in items],
+                    (f'{failed} of {len(items)} fail.' if failed else 'Nothing fails.',))
+    if any(item.good is False for item in items):
+        raise typer.Exit(1)
 
 
 def _judge(recording: Path | None, robot: str, manifest: Any) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -129,6 +131,7 @@ class _Run:
         self.lengths: deque[float] = deque(maxlen=100)
         self._return = np.zeros(self.env.num_envs)
         self._length = np.zeros(self.env.num_envs)
+        self._interrupted = threading.Event()
 
     def go(self, on_progress: Callable[[Progress], None]) -> TrainingResult:
         """Learn until the budget is spent or the user interrupts."""
@@ -136,16 +139,18 @@ class _Run:
         writer = SummaryWriter(str(self.folder.path / 'tensorboard'), purge_step=self.steps)
         finished = True
         try:
-            while not self.group.agree(self._spent()):
-                progress, losses = self._iterate()
-                self._log(progress, losses, writer)
-                on_progress(progress)
-                if time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
-                    self.folder.save(self.state())
-                    saved = time.monotonic()
+            with _noted_interrupts() as self._interrupted:
+                while not self.group.agree(self._spent()):
+                    progress, losses = self._iterate()
+                    self._log(progress, losses, writer)
+                    on_progress(progress)
+                    if time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
+                        self.folder.save(self.state())
+                        saved = time.monotonic()
         except KeyboardInterrupt:
             finished = False
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the checkpoint below is worth the moment it takes
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # the checkpoint below is worth the moment it takes
         finally:
             if self.learner.finite():
                 self.folder.save(self.state())
@@ -213,6 +218,8 @@ class _Run:
         began = time.monotonic()
         reward = falls = corrected = 0.0
         for _ in range(self.rules.horizon):
+            if self._interrupted.is_set():
+                raise KeyboardInterrupt
             action = self.learner.act(self.observation, self.privileged)
             self.observation, rewards, terminated, truncated, info = self.env.step(action)
             self.privileged = info['privileged_observation']
@@ -250,6 +257,30 @@ class _Run:
         self.folder.log(metrics)
         for name, value in metrics.items():
             writer.add_scalar(name, value, progress.steps)
+
+
+@contextmanager
+def _noted_interrupts() -> Iterator[threading.Event]:
+    """Ctrl-C sets an event in place of an exception, which is lost where it falls into a destructor or a callback from
+    C; a second one raises it all the same."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(*_: Any) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield event
+    finally:
+        if before is not signal.SIG_IGN and before is not None:
+            signal.signal(signal.SIGINT, before)
 
 
 def _mean(values: deque[float]) -> float:
