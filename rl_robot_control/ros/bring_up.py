@@ -159,7 +159,7 @@ def _rates(heard: Heard, manifest: Manifest, needed: set[str], floating: bool) -
                                                                                '; the policy does not need it')))
             continue
         found, gap = (len(arrived) - 1) / (arrived[-1] - arrived[0]), float(np.diff(arrived).max())
-        good = found >= 0.98 * rate and gap <= LARGEST_GAP * manifest.control_period
+        good = bool(found >= 0.98 * rate and gap <= LARGEST_GAP * manifest.control_period)
         items.append(Item(name, good if must else None, f'{found:.0f} Hz, longest gap {1e3 * gap:.0f} ms; the policy '
                                                         f'runs at {rate:g} Hz'))
         skew = float(np.median(heard.skew[topic]))
@@ -214,7 +214,7 @@ def _joint_signs(heard: Heard, robot: RobotModel) -> Item:
 
 def _start(heard: Heard, robot: RobotModel) -> Item:
     away = np.abs(heard.position[-1] - robot.default_position)
-    i = int(np.nanargmax(away))
+    i = int(np.argmax(np.where(np.isnan(away), np.inf, away)))
     return Item('way to the start pose', None, f"'{robot.joint_names[i]}' has the longest, {away[i]:.3g} rad")
 
 
