@@ -87,12 +87,19 @@ def test_topic_table():
             continue
         package = entry.type.__module__.partition('.')[0]
         assert shown.pop(entry.name) == f'{package}.{entry.type.__name__}', entry.name
-    assert set(shown) == {'contacts/<frame>', '<controller>/commands'}
+    assert set(shown) == {'contacts/<frame>', '<controller>/commands', 'inference/use/<policy>'}
 
 
 def test_robot_example():
     example = next(yaml.safe_load(text) for text in blocks(README, 'yaml') if 'urdf:' in text)
     assert parse_settings(example, RobotSettings, 'README').name == 'my_arm'
+
+
+def test_policy_example():
+    from rl_robot_control.policies.dialects.plain_yaml import PlainPolicy
+    text = next(text for text in blocks((ROOT / 'docs' / 'policies.md').read_text(), 'yaml') if 'observations:' in text)
+    said = parse_settings(yaml.safe_load(text), PlainPolicy, 'policies.md')
+    assert said.network.states == {'h_in': 'h_out'} and said.observations[2].ages == [2, 1, 0]
 
 
 def test_task_example(tmp_path):
