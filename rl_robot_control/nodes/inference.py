@@ -3,7 +3,8 @@
 A lifecycle node, so an operator decides when the robot moves:
 
 * configure: load the policy files through the gate, compare them with the robot, set their gains, warm up;
-* activate: ramp from the measured pose to the policy's start pose, then run the policy at its control rate;
+* activate: ramp from the measured pose to the policy's start pose, then run the policy at its control rate; a state is
+  answered as soon as all of its messages have come (``ros/pacing.py``);
 * deactivate: ramp back to the default pose and go on holding it, as a humanoid falls when commands cease;
 * cleanup, shutdown: publish nothing more; the shield brakes and damps the robot.
 
@@ -47,11 +48,15 @@ from rl_robot_control.ros.conversions import CommandCodec, MessageError
 from rl_robot_control.ros.gains import Gains
 from rl_robot_control.ros.inference_core import CoreSettings, InferenceCore, Phase
 from rl_robot_control.ros.loop_timing import LoopTiming, TimingSummary
+from rl_robot_control.ros.pacing import Pace
 from rl_robot_control.ros.parameters import Parameter, ParameterTable
 from rl_robot_control.ros.policy_set import check_name, load_policies
 from rl_robot_control.ros.robot_listener import RobotListener, wait_for_state
 from rl_robot_control.ros.runtime import run_node
 from rl_robot_control.ros.velocity_command import VelocityCommand
+
+LOOKS = 0.125  # periods between two looks at whether one is overdue
+SHORTEST_LOOK = 0.001  # [s]
 
 PARAMETERS = ParameterTable('Inference', [
     Parameter(name='policy', default='', read_only=False,
@@ -196,6 +201,7 @@ class InferenceNode(LifecycleNode):
             state_timeout=settings.state_timeout, give_up_time=settings.give_up_time,
             blend_time=settings.blend_time, region=region), settings.fallback, after_motion)
         self._codec, self._timing = CommandCodec(policies.robot), LoopTiming(policies.control_period)
+        self._pace = Pace(policies.control_period)
         self._velocity = VelocityCommand((0.0,) * 3, (0.0,) * 3, settings.cmd_vel_timeout)
         self._follow_active()
         self._listen(policies.robot, policies.needed)
@@ -229,7 +235,8 @@ class InferenceNode(LifecycleNode):
         return use
 
     def _listen(self, robot: Any, needed: set[str]) -> None:
-        self._listener, self._continuity = RobotListener(self, robot, needed), Continuity(robot)
+        self._continuity = Continuity(robot)
+        self._listener = RobotListener(self, robot, needed, on_message=self._heard)
         self._new_listener = lambda node: RobotListener(node, robot, needed)
         velocity = interface.CMD_VEL.subscription(self, self._on_velocity)
         self._entities += [self._listener.close, lambda: self.destroy_subscription(velocity)]
@@ -258,8 +265,10 @@ class InferenceNode(LifecycleNode):
             raise PolicyError(f'{problem} Waited {self.settings.activation_patience:g} s for a newer one. '
                               + (f'Nothing ever came on: {missing}. ' if missing else '') + 'Is the robot running?')
         self._timing.interrupt()
+        self._pace.restart()
         if self._timer is None:
-            self._timer = self.create_timer(self._policies.control_period, self._step, clock=self._steady)
+            look = max(LOOKS * self._policies.control_period, SHORTEST_LOOK)
+            self._timer = self.create_timer(look, self._look, clock=self._steady)
             self._entities.append(self._stop_timer)
         self._timer.reset()
 
@@ -295,8 +304,22 @@ class InferenceNode(LifecycleNode):
         self.destroy_timer(self._timer)
         self._timer = None
 
-    def _step(self) -> None:
-        started = time.monotonic()
+    def _heard(self) -> None:
+        """A message of the robot has come: answer the state at once, where one is complete and a period is due."""
+        if self._timer is None or self._timer.is_canceled():
+            return
+        now = time.monotonic()
+        if self._pace.due(now, complete=True) and self._listener.complete():
+            self._step(now)
+
+    def _look(self) -> None:
+        """Answer what there is where no complete state has come in time, so that silence is noticed, too."""
+        now = time.monotonic()
+        if self._pace.due(now, complete=False):
+            self._step(now)
+
+    def _step(self, started: float) -> None:
+        self._pace.begin(started)
         listener, core, age = self._listener, self.core, self._listener.age()
         try:
             state = listener.state()

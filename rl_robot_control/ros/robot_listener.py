@@ -28,12 +28,14 @@ class RobotListener:
         robot: The robot.
         needed: Fields of ``RobotState``, from ``inference_core.needed_quantities``.
         clock: Monotonic time [s].
+        on_message: Called after each message.
     """
 
     def __init__(self, node: Node, robot: RobotModel, needed: Collection[str],
-                 clock: Callable[[], float] = time.monotonic) -> None:
+                 clock: Callable[[], float] = time.monotonic,
+                 on_message: Callable[[], None] = lambda: None) -> None:
         self._node, self._clock = node, clock
-        self._decoder = StateDecoder(robot)
+        self._decoder, self._on_message = StateDecoder(robot), on_message
         frames = any(name in needed for name in FRAME_QUANTITIES)
         self._kinematics = _kinematics(robot) if frames else None
         self._messages: dict[str, Any] = {}
@@ -58,6 +60,13 @@ class RobotListener:
     def missing(self) -> list[str]:
         """Topics on which nothing has arrived yet."""
         return [name for key, name in self.topics.items() if key not in self._messages]
+
+    def complete(self) -> bool:
+        """Whether the latest messages are all there and of one instant."""
+        if len(self._messages) < len(self.topics):
+            return False
+        stamp = self.stamp
+        return all(message.header.stamp == stamp for message in self._messages.values())
 
     def age(self) -> float:
         """Time since the oldest of the latest messages arrived [s]; infinite while one is missing."""
@@ -87,6 +96,7 @@ class RobotListener:
         def receive(message: Any) -> None:
             self._messages[key] = message
             self._received[key] = self._clock()
+            self._on_message()
 
         return receive
 

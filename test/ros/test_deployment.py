@@ -36,17 +36,17 @@ def test_drives_the_robot_and_stops_everything(tmp_path):
 
 def test_a_refusal_comes_with_its_reason(tmp_path):
     with pytest.raises(PolicyError, match='refuses to configure') as error:
-        deploy(standing_policy(), robot=str(_robot_with_other_pose(tmp_path)), profile=parse_profile('stand:1'),
+        deploy(standing_policy(), robot=str(_robot_with_other_gains(tmp_path)), profile=parse_profile('stand:1'),
                out=tmp_path / 'out', record=False)
-    assert "default_position of joint 'left_hip_pitch_joint' is -0.312 rad in the policy" in str(error.value)
+    assert "stiffness of joint 'left_hip_pitch_joint' is 40.18 N·m/rad in the policy and 2000" in str(error.value)
     assert not children(os.getpid())
 
 
-def _robot_with_other_pose(folder: Path) -> Path:
+def _robot_with_other_gains(folder: Path) -> Path:
     from rl_robot_control.config import find_config
     text = find_config('robots', 'unitree_g1').read_text()
     path = folder / 'g1.yaml'
-    path.write_text(text.replace('.*_hip_pitch_joint: -0.312', '.*_hip_pitch_joint: -0.2'))
+    path.write_text(text.replace('.*_hip_pitch_joint: {stiffness: 40.18', '.*_hip_pitch_joint: {stiffness: 2000'))
     return path
 
 
