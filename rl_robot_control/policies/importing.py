@@ -36,6 +36,7 @@ NO_COMMAND = (0.0, 0.0, 0.0)
 USUAL_COMMAND = (0.5, 0.3, 0.5)  # where the file does not say what it was trained for [m/s, m/s, rad/s]
 LONGEST_MOTION = 2 ** 20  # control periods
 GOLDEN_OBSERVATIONS = 4
+SHORTEST_PERIOD, LONGEST_PERIOD = 0.001, 1.0  # [s]
 
 
 def import_policy(file: ForeignFile, sha256: str, robot: str | None = None, rate: float | None = None) -> CheckedModel:
@@ -53,6 +54,13 @@ def import_policy(file: ForeignFile, sha256: str, robot: str | None = None, rate
     Raises:
         PolicyError: It is of no known dialect, lacks something, or does not fit the robot.
     """
+    try:
+        return _import(file, sha256, robot, rate)
+    except ValueError as error:  # pydantic: a value that no dialect looked at, but that cannot be
+        raise PolicyError(f'{file.where}: says something that cannot be: {str(error)[:500]}') from None
+
+
+def _import(file: ForeignFile, sha256: str, robot: str | None, rate: float | None) -> CheckedModel:
     said = describe_foreign(file)
     model = _robot(said, robot, file.where)
     if said.by_motor:
@@ -181,6 +189,9 @@ def _check_joints(said: Description, robot: RobotModel, where: str) -> None:
 
 def _period(said: Description, rate: float | None, where: str, assumptions: list[str]) -> float:
     if said.control_period is not None:
+        if not SHORTEST_PERIOD <= said.control_period <= LONGEST_PERIOD:
+            raise PolicyError(f'{where}: its control period is {said.control_period:g} s; {SHORTEST_PERIOD} to '
+                              f'{LONGEST_PERIOD} s are possible.')
         if rate is not None and not math.isclose(rate * said.control_period, 1.0, rel_tol=1e-6):
             raise PolicyError(f'{where}: was trained at {1 / said.control_period:g} Hz, not at {rate:g} Hz.')
         return said.control_period
