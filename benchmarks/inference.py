@@ -32,6 +32,7 @@ from sensor_msgs.msg import JointState
 
 from rl_robot_control.policies import find_policy
 from rl_robot_control.policies.gate import read_policy
+from rl_robot_control.policies.golden import replay_state
 from rl_robot_control.policies.manifest import MANIFEST_KEY, manifest_to_json
 from rl_robot_control.robots import load_robot
 from rl_robot_control.ros import interface
@@ -39,6 +40,7 @@ from rl_robot_control.ros.conversions import CommandCodec, StateEncoder, to_nano
 from rl_robot_control.ros.processes import NodeGroup
 from rl_robot_control.ros.robot_operator import Operator
 from rl_robot_control.ros.runtime import make_executor, run_node
+from rl_robot_control.tasks.interface import PolicyInterface
 from rl_robot_control.types import RobotState
 
 POLICY = 'unitree_g1_walk'
@@ -190,8 +192,13 @@ def _policy(rate: float, folder: Path) -> Path:
         return path
     model = onnx.load(str(path))
     interface_settings = dataclasses.replace(manifest.interface, control_period=1.0 / rate)
+    observer = PolicyInterface(interface_settings, load_robot(manifest.robot), 1)  # commands slew by less in a period
+    frames = manifest.golden.frame_names
+    states = [dataclasses.replace(golden, observation=replay_state(golden, observer, frames).tolist())
+              for golden in manifest.golden.states]
     entry = next(entry for entry in model.metadata_props if entry.key == MANIFEST_KEY)
-    entry.value = manifest_to_json(dataclasses.replace(manifest, interface=interface_settings))
+    entry.value = manifest_to_json(dataclasses.replace(
+        manifest, interface=interface_settings, golden=dataclasses.replace(manifest.golden, states=states)))
     onnx.save(model, str(folder / 'policy.onnx'))
     return folder / 'policy.onnx'
 

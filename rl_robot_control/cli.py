@@ -309,7 +309,7 @@ def list_names(kind: Annotated[str, typer.Argument(metavar='|'.join(KINDS), help
 
 
 @app.command()
-def bench(name: Annotated[str, typer.Argument(metavar='NAME', help='vector_env, lockstep or shield.')],
+def bench(name: Annotated[str, typer.Argument(metavar='NAME', help='vector_env, lockstep, shield or inference.')],
           as_json: JsonOption = False) -> None:
     """Measure the speed of a part beside a bare reference."""
     import inspect as inspect_module

@@ -308,18 +308,21 @@ class InferenceNode(LifecycleNode):
         """A message of the robot has come: answer the state at once, where one is complete and a period is due."""
         if self._timer is None or self._timer.is_canceled():
             return
+        if not self._listener.complete():
+            return
         now = time.monotonic()
-        if self._pace.due(now, complete=True) and self._listener.complete():
-            self._step(now)
+        self._pace.hear(now)
+        if self._pace.due(now, complete=True):
+            self._step(now, complete=True)
 
     def _look(self) -> None:
         """Answer what there is where no complete state has come in time, so that silence is noticed, too."""
         now = time.monotonic()
         if self._pace.due(now, complete=False):
-            self._step(now)
+            self._step(now, complete=False)
 
-    def _step(self, started: float) -> None:
-        self._pace.begin(started)
+    def _step(self, started: float, complete: bool) -> None:
+        self._pace.begin(started, complete)
         listener, core, age = self._listener, self.core, self._listener.age()
         try:
             state = listener.state()
