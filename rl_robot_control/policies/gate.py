@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from rl_robot_control.errors import PolicyError
-from rl_robot_control.policies.graph import check_contents, check_memory, fixed_shape
+from rl_robot_control.policies.graph import check_contents, check_memory, fixed_shape, number_type, shape_of_one
 from rl_robot_control.policies.manifest import MANIFEST_KEY, Manifest, parse_manifest
 
 MAX_FILE_BYTES = 64 * 2 ** 20
+TEXT_BYTES = 64  # at the beginning of a file, by which text is told from ONNX
+REFERENCE = ('joint_position', 'joint_velocity', 'anchor_quaternion')  # what a motion must say
+POSE_SIZES = {'anchor_position': 3, 'anchor_quaternion': 4}
 INPUT, OUTPUT = 'observation', 'action'  # of networks that are exported here
 
 
@@ -79,8 +83,8 @@ def graph_sha256(model: onnx.ModelProto) -> str:
 
 def _read(path: Path) -> bytes:
     if not path.is_file():
-        raise PolicyError(f"policy file '{path}' does not exist or is no regular file; give the path of an exported "
-                          '.onnx file.')
+        fault = ('is a folder' if path.is_dir() else 'is no regular file' if path.exists() else 'does not exist')
+        raise PolicyError(f"policy file '{path}' {fault}; give the path of an exported .onnx file.")
     try:
         with path.open('rb') as file:
             content = file.read(MAX_FILE_BYTES + 1)
@@ -94,7 +98,9 @@ def _read(path: Path) -> bytes:
 
 
 def _parse(content: bytes, where: str) -> onnx.ModelProto:
-    model = onnx.ModelProto()
+    model, kind = onnx.ModelProto(), _other_kind(content)
+    if kind is not None:
+        raise PolicyError(f'{where}: is not an ONNX file, but {kind}.')
     try:
         model.ParseFromString(content)
     except DecodeError:
@@ -102,6 +108,18 @@ def _parse(content: bytes, where: str) -> onnx.ModelProto:
     if not model.HasField('graph') or not len(model.graph.node):
         raise PolicyError(f'{where}: holds no ONNX graph. Copy or export it again.')
     return model
+
+
+def _other_kind(content: bytes) -> str | None:
+    """What people take for an ONNX file; None for anything else."""
+    if content.startswith(b'version https://git-lfs'):
+        return "a pointer of Git LFS to one: fetch the file itself with 'git lfs pull'"
+    if content.startswith(b'PK\x03\x04'):
+        return "a ZIP archive, such as PyTorch's checkpoints: export the policy to ONNX"
+    start = content[:TEXT_BYTES]
+    if start.isascii() and start.decode('ascii').replace('\n', '').replace('\r', '').replace('\t', '').isprintable():
+        return f'text that begins with {start[:20].decode("ascii")!r}: give the path of the .onnx file'
+    return None
 
 
 def _manifest(model: onnx.ModelProto, where: str) -> Manifest | None:
@@ -130,13 +148,48 @@ def _check_ports(model: onnx.ModelProto, manifest: Manifest, where: str) -> int 
         raise PolicyError(f'{where}: the input takes {batches[0] or "any number of"} robots, the output gives '
                           f'{batches[1] or "any number of"}. Export the policy again.')
     for name, output in network.states.items():
-        shapes = [[d.dim_value for d in value.type.tensor_type.shape.dim] for value in (inputs[name], outputs[output])]
-        if shapes[0] != shapes[1]:
-            raise PolicyError(f"{where}: the state '{name}' has the shape {shapes[0]}, its next value '{output}' "
-                              f'{shapes[1]}.')
+        _check_state(inputs[name], outputs[output], where)
+    if network.time_step is not None:
+        number_type(inputs[network.time_step], where)
+    if network.reference:
+        _check_reference(outputs, manifest, where)
     if manifest.origin is not None and batches[0] not in (None, 1):
         raise PolicyError(f'{where}: takes {batches[0]} robots per call; export it for one.')
     return batches[0]
+
+
+def _check_state(value: onnx.ValueInfoProto, following: onnx.ValueInfoProto, where: str) -> None:
+    """A recurrent network's state and its next value must be the same kind of thing."""
+    shapes = [shape_of_one(port) for port in (value, following)]
+    if shapes[0] != shapes[1]:
+        raise PolicyError(f"{where}: the state '{value.name}' has the shape {shapes[0]}, its next value "
+                          f"'{following.name}' {shapes[1]}.")
+    types = [number_type(port, where) for port in (value, following)]
+    if types[0] != types[1]:
+        raise PolicyError(f"{where}: the state '{value.name}' has the type {types[0]}, its next value "
+                          f"'{following.name}' {types[1]}.")
+
+
+def _check_reference(outputs: dict[str, onnx.ValueInfoProto], manifest: Manifest, where: str) -> None:
+    """The outputs with a motion must hold a value for each joint that is moved, and the pose of the anchor."""
+    reference, anchor = manifest.network.reference, manifest.network.anchor
+    missing = [name for name in REFERENCE if name not in reference]
+    if missing:
+        raise PolicyError(f"{where}: tracks a motion, but 'network.reference' names no output for {missing[0]}.")
+    for quantity, name in reference.items():
+        number_type(outputs[name], where)
+        dims, posed = shape_of_one(outputs[name]), quantity in POSE_SIZES
+        length = POSE_SIZES.get(quantity, manifest.num_actions)
+        count = math.prod(dims)
+        if not count or (dims[-1] != length if posed and dims else count != length):
+            raise PolicyError(f"{where}: '{name}', the motion's {quantity}, has the shape {dims}; {length} values are "
+                              'needed.')
+        if posed and anchor is None and count != length:
+            raise PolicyError(f"{where}: '{name}', the motion's {quantity}, holds {count // length} bodies; "
+                              "'network.anchor' must say which of them is the anchor.")
+        if posed and anchor is not None and not 0 <= anchor < count // length:
+            raise PolicyError(f"{where}: 'network.anchor' is {anchor}, but '{name}' holds {count // length} bodies, "
+                              'counted from 0.')
 
 
 def _check_width(value: onnx.ValueInfoProto, sizes: dict[str, int], where: str) -> None:

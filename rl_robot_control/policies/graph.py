@@ -23,6 +23,7 @@ OPERATORS = frozenset("""
     Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum
     ReduceSumSquare Relu Reshape Round ScatterElements ScatterND Selu Shape Sigmoid Sign Sin Size Slice Softmax
     Softplus Softsign Split Sqrt Squeeze Sub Sum Tan Tanh Tile Transpose Unsqueeze Where Xor""".split())
+PORT_TYPES = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.INT32)  # see session._TYPES
 TENSOR_TYPES = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.INT64,
                           TensorProto.INT32, TensorProto.INT8, TensorProto.UINT8, TensorProto.BOOL})
 
@@ -79,6 +80,25 @@ def check_memory(model: ModelProto, where: str) -> None:
             if total > MAX_ELEMENTS:
                 raise PolicyError(f"{where}: '{name}', output of a {node.op_type} operator, takes the graph's values "
                                   f'to {total} elements for one robot, at most {MAX_ELEMENTS} are allowed.')
+
+
+def shape_of_one(value: ValueInfoProto) -> list[int]:
+    """Lengths of the axes of an input or output for one robot: 1 for a free axis."""
+    return [d.dim_value if d.HasField('dim_value') else 1 for d in value.type.tensor_type.shape.dim]
+
+
+def number_type(value: ValueInfoProto, where: str) -> str:
+    """Name of the type of a state, time step or motion.
+
+    Raises:
+        PolicyError: It is none that a session passes on.
+    """
+    kind = value.type.tensor_type.elem_type
+    if kind not in PORT_TYPES:
+        known = TensorProto.DataType.Name(kind) if kind in TensorProto.DataType.values() else '?'
+        raise PolicyError(f"{where}: '{value.name}' has the type {known}; states, time steps and motions are "
+                          f"{', '.join(TensorProto.DataType.Name(kind) for kind in PORT_TYPES)}.")
+    return TensorProto.DataType.Name(kind)
 
 
 def fixed_shape(value: ValueInfoProto, width: int, where: str) -> int | None:

@@ -7,12 +7,13 @@ import datetime
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 
 from rl_robot_control.config import config_names
-from rl_robot_control.errors import ConfigurationError, PolicyError, RobotControlError
+from rl_robot_control.errors import PolicyError, RobotControlError
 from rl_robot_control.policies.dialects import Description, ForeignFile, describe_foreign
 from rl_robot_control.policies.dialects.foreign import USUAL_RATE, motor
 from rl_robot_control.policies.gate import CheckedModel, check_network, graph_sha256
@@ -35,6 +36,8 @@ from rl_robot_control.types import RobotState
 NO_COMMAND = (0.0, 0.0, 0.0)
 USUAL_COMMAND = (0.5, 0.3, 0.5)  # where the file does not say what it was trained for [m/s, m/s, rad/s]
 LONGEST_MOTION = 2 ** 20  # control periods
+READ_MOTION = 2 ** 16  # control periods of a motion that are looked at before it may move a robot
+GREATEST = float(np.finfo(np.float32).max)
 GOLDEN_OBSERVATIONS = 4
 SHORTEST_PERIOD, LONGEST_PERIOD = 0.001, 1.0  # [s]
 
@@ -70,7 +73,11 @@ def _import(file: ForeignFile, sha256: str, robot: str | None, rate: float | Non
     checked = CheckedModel(path=file.path, content=file.model.SerializeToString(), sha256=sha256, manifest=manifest,
                            batch=batch)
     manifest = _prove(checked, model)
-    return dataclasses.replace(checked, manifest=parse_manifest(manifest_to_json(manifest), file.where))
+    try:
+        text = manifest_to_json(manifest)
+    except PolicyError as error:
+        raise PolicyError(f'{file.where}: {error}') from None
+    return dataclasses.replace(checked, manifest=parse_manifest(text, file.where))
 
 
 def write_native(checked: CheckedModel, path: Path) -> None:
@@ -132,6 +139,8 @@ def _named(said: Description, robot: RobotModel, where: str) -> Description:
 def _manifest(file: ForeignFile, said: Description, robot: RobotModel, sha256: str, rate: float | None) -> Manifest:
     where, assumptions = file.where, list(said.assumptions)
     _check_joints(said, robot, where)
+    said = _finite_bounds(said)
+    _check_numbers(said, where)
     if (said.anchor_link is None) != (not said.network.reference):
         raise PolicyError(f"{where}: a motion to track needs both the link that it is compared by ('anchor_link') and "
                           "the outputs that give it ('network.reference'); only one is there.")
@@ -151,7 +160,7 @@ def _manifest(file: ForeignFile, said: Description, robot: RobotModel, sha256: s
     model = dataclasses.replace(robot, **{key: np.array(value) for key, value in lists.items()})
     try:
         sizes = _interface(interface, model, where).observation_sizes
-    except ConfigurationError as error:
+    except Exception as error:  # terms get parameters from the file, and may fail on them in any way
         raise PolicyError(f'{where}: its observations or actions do not fit {robot.name}: {error}') from None
     lower, upper = said.command_lower, said.command_upper
     if said.command.kind == 'none':
@@ -175,6 +184,8 @@ def _manifest(file: ForeignFile, said: Description, robot: RobotModel, sha256: s
 
 def _check_joints(said: Description, robot: RobotModel, where: str) -> None:
     for kind, names in (('joint', said.joint_names), ('action joint', said.action_joint_names)):
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            raise PolicyError(f"{where}: the names of its {kind}s are {str(names)[:200]}; a list of names is needed.")
         for i, name in enumerate(names):
             if name in names[:i]:
                 raise PolicyError(f"{where}: {kind} '{name}' stands twice.")
@@ -187,7 +198,54 @@ def _check_joints(said: Description, robot: RobotModel, where: str) -> None:
                 raise PolicyError(f"{where}: {key} of joint '{name}' is {value}; it must be positive.")
 
 
+def _finite_bounds(said: Description) -> Description:
+    """The same, a bound of infinity replaced by the greatest float32: JSON has no infinity."""
+    def finite(bounds: Any) -> Any:
+        if isinstance(bounds, (tuple, list)):
+            return type(bounds)(finite(bound) for bound in bounds)
+        return bounds if bounds is None or math.isnan(bounds) else min(max(bounds, -GREATEST), GREATEST)
+
+    action = dataclasses.replace(said.action, clip=finite(said.action.clip),
+                                 target_limits=finite(said.action.target_limits))
+    entries = [dataclasses.replace(entry, clip=finite(entry.clip), clip_scaled=finite(entry.clip_scaled))
+               for entry in said.observations]
+    return dataclasses.replace(said, action=action, observations=entries)
+
+
+def _check_numbers(said: Description, where: str) -> None:
+    """Refuse values that are not finite, and bounds whose smaller one comes last."""
+    action, command = said.action, said.command
+    numbers = {'default_position': said.default_position, 'command_lower': said.command_lower,
+               'command_upper': said.command_upper, 'action.scale': action.scale, 'action.clip': action.clip,
+               'action.offset': action.offset, 'action.target_limits': action.target_limits,
+               'command.slew': command.slew, 'command.heading_gain': command.heading_gain,
+               'command.heading_limit': command.heading_limit}
+    bounds = {'action.clip': action.clip, 'action.target_limits': action.target_limits}
+    for entry in said.observations:
+        for key in ('scale', 'clip', 'clip_scaled'):
+            numbers[f'{key} of observation term {entry.label}'] = getattr(entry, key)
+        bounds |= {f'{key} of observation term {entry.label}': getattr(entry, key) for key in ('clip', 'clip_scaled')}
+    for key, value in numbers.items():
+        wrong = [number for number in _flat(value) if not isinstance(number, (int, float)) or not math.isfinite(number)]
+        if wrong:
+            raise PolicyError(f"{where}: '{key}' holds {str(wrong[0])[:50]}; finite numbers are needed.")
+    for key, pair in bounds.items():
+        if isinstance(pair, tuple) and any(low > high for low, high in zip(*map(_flat, pair))):
+            raise PolicyError(f"{where}: '{key}' is {list(pair)}; each smaller bound comes first.")
+
+
+def _flat(value: Any) -> list[Any]:
+    """The single values of something nested; none of nothing."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [] if value is None else [item for part in value for item in _flat(part)] if isinstance(
+        value, (list, tuple)) else [value]
+
+
 def _period(said: Description, rate: float | None, where: str, assumptions: list[str]) -> float:
+    if rate is not None and not 1.0 / LONGEST_PERIOD <= rate <= 1.0 / SHORTEST_PERIOD:
+        raise PolicyError(f'{where}: a control rate of {rate:g} Hz was asked for; {1.0 / LONGEST_PERIOD:g} to '
+                          f'{1.0 / SHORTEST_PERIOD:g} Hz are possible.')
     if said.control_period is not None:
         if not SHORTEST_PERIOD <= said.control_period <= LONGEST_PERIOD:
             raise PolicyError(f'{where}: its control period is {said.control_period:g} s; {SHORTEST_PERIOD} to '
@@ -222,6 +280,7 @@ def _prove(checked: CheckedModel, robot: RobotModel) -> Manifest:
     session = PolicySession(checked, 1)
     if manifest.interface.motion is not None:
         length = _motion_length(session, where)
+        _check_motion(session, min(length, READ_MOTION), set(manifest.network.reference), where)
         motion = dataclasses.replace(manifest.interface.motion, length=length)
         manifest = dataclasses.replace(manifest, interface=dataclasses.replace(manifest.interface, motion=motion))
     model, states = policy_robot(manifest, robot), []
@@ -263,6 +322,20 @@ def _motion_length(session: PolicySession, where: str) -> int:
         ended = found is None or (last is not None and np.array_equal(found, last))
         low, high = (low, middle) if ended else (middle, high)
     return high + 1 if last is not None and high < LONGEST_MOTION else high
+
+
+def _check_motion(session: PolicySession, length: int, given: set[str], where: str) -> None:
+    """Refuse a motion that is somewhere no pose."""
+    for step in range(length):
+        reference = session.reference(step)
+        for name, value in vars(reference).items():
+            if name in given and not np.isfinite(value).all():
+                raise PolicyError(f'{where}: the motion that it tracks has a {name} that is not finite, {step} control '
+                                  'periods after its beginning.')
+        norm = float(np.linalg.norm(reference.anchor_quaternion))
+        if abs(norm - 1.0) > 0.1:
+            raise PolicyError(f'{where}: the motion that it tracks has an anchor_quaternion of length {norm:g}, {step} '
+                              'control periods after its beginning; it must be 1.')
 
 
 def _standing(robot: RobotModel) -> RobotState:

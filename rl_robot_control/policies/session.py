@@ -105,11 +105,12 @@ class PolicySession:
 
     def _bind(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray], start: int, count: int) -> Any:
         binding, network = self._session.io_binding(), self._network
+        # array[start, ...]: array[start] of a port without axes is a number, not a view.
         for name, array in inputs.items():
-            part = array[start:start + count] if name == network.observation else array[start]
+            part = array[start:start + count] if name == network.observation else array[start, ...]
             binding.bind_input(name, 'cpu', 0, array.dtype.type, part.shape, part.ctypes.data)
         for name, array in outputs.items():
-            part = array[start:start + count] if name == network.action else array[start]
+            part = array[start:start + count] if name == network.action else array[start, ...]
             binding.bind_output(name, 'cpu', 0, array.dtype.type, part.shape, part.ctypes.data)
         return binding
 

@@ -96,9 +96,9 @@ def test_robot_example():
 
 
 def test_policy_example():
-    from rl_robot_control.policies.dialects.plain_yaml import PlainPolicy
+    from rl_robot_control.policies.dialects.plain_yaml import PlainPolicy, in_full
     text = next(text for text in blocks((ROOT / 'docs' / 'policies.md').read_text(), 'yaml') if 'observations:' in text)
-    said = parse_settings(yaml.safe_load(text), PlainPolicy, 'policies.md')
+    said = parse_settings(in_full(yaml.safe_load(text)), PlainPolicy, 'policies.md')
     assert said.network.states == {'h_in': 'h_out'} and said.observations[2].ages == [2, 1, 0]
 
 

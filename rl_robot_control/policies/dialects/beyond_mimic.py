@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rl_robot_control.policies.dialects import csv_metadata as csv
-from rl_robot_control.policies.dialects.foreign import Description, ForeignFile, required
+from rl_robot_control.policies.dialects.foreign import Description, ForeignFile, ages, required
 
 NAME = 'beyond_mimic'
 
@@ -26,5 +26,5 @@ def read(file: ForeignFile) -> Description:
     for name, text in zip(terms, lengths, strict=True):
         length = csv.whole(csv.numbers(text, 'observation_history_lengths', where)[0], 'observation_history_lengths',
                            where)
-        entries.append(csv.observation(name, tracks, where, ages=list(range(max(length, 1) - 1, -1, -1))))
+        entries.append(csv.observation(name, tracks, where, ages=ages(length, 'observation_history_lengths', where)))
     return csv.description(NAME, file, entries)

@@ -14,7 +14,7 @@ from rl_robot_control.errors import PolicyError
 from rl_robot_control.policies.manifest import NetworkSettings
 from rl_robot_control.tasks.gait import GaitSettings
 from rl_robot_control.tasks.interface import ActionSettings, CommandSettings
-from rl_robot_control.tasks.observation_group import HistorySettings, ObservationSettings
+from rl_robot_control.tasks.observation_group import MAX_AGE, HistorySettings, ObservationSettings
 
 MAX_SIDECAR_BYTES = 2 ** 20
 MAX_SIDECAR_VALUES = 20000
@@ -142,6 +142,18 @@ def required(data: dict[str, Any], keys: tuple[str, ...], where: str) -> list[An
     return [data[key] for key in keys]
 
 
+def ages(length: float, key: str, where: str) -> list[int]:
+    """Of a history of so many values, the oldest first; 0 is none.
+
+    Raises:
+        PolicyError: It is no whole number, or longer than what is kept.
+    """
+    if isinstance(length, bool) or not isinstance(length, (int, float)) or not 0 <= length <= MAX_AGE + 1 \
+            or length != int(length):
+        raise PolicyError(f"{where}: '{key}' is {str(length)[:50]}; a whole number, at most {MAX_AGE + 1}, is needed.")
+    return list(range(max(int(length), 1) - 1, -1, -1))
+
+
 class Inert:
     """What stands for a Python object that a YAML file wants built: nothing is built."""
 
@@ -153,7 +165,14 @@ class Inert:
 
 
 class _Loader(yaml.SafeLoader):
-    """Builds no objects; exporters dump NumPy scalars and slices as such."""
+    """Builds no objects; exporters dump NumPy scalars and slices as such. No key may stand twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for i, key in enumerate(keys) if key in keys[:i] and key != '<<'), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"key '{twice}' stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_multi_constructor('tag:yaml.org,2002:python/', lambda loader, suffix, node: Inert(suffix))

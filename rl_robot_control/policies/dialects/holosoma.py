@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 from rl_robot_control.errors import PolicyError
-from rl_robot_control.policies.dialects.foreign import Description, ForeignFile, as_floats, by_joint, required
+from rl_robot_control.policies.dialects.foreign import Description, ForeignFile, ages, as_floats, by_joint, required
 from rl_robot_control.policies.manifest import NetworkSettings
 from rl_robot_control.tasks.gait import GaitSettings
 from rl_robot_control.tasks.interface import ActionSettings, CommandSettings
@@ -36,7 +36,7 @@ TRACKING = ('actions', 'base_ang_vel', 'dof_pos', 'dof_vel', 'motion_command', '
 
 def recognises(file: ForeignFile) -> bool:
     """Whether a file is of this dialect."""
-    return {'dof_names', 'kp', 'kd'} <= set(file.metadata)
+    return len({'dof_names', 'kp', 'kd'} & set(file.metadata)) >= 2  # one that is missing is named by ``read``
 
 
 def read(file: ForeignFile) -> Description:
@@ -52,8 +52,10 @@ def read(file: ForeignFile) -> Description:
     pose = _find(experiment, 'robot', 'init_state', 'default_joint_angles')
     if pose is None:
         assumptions.append("the default pose is not in the file: taken from the robot's description")
+    elif not set(joints) <= set(pose):
+        raise PolicyError(f"{where}: 'default_joint_angles' says nothing of joint "
+                          f"'{next(name for name in joints if name not in pose)}'.")
     rate = _rate(experiment)
-    width = file.inputs.get('obs' if tracks else 'actor_obs', ['?', '?'])[-1]
     names = _terms(experiment, TRACKING if tracks else LOCOMOTION)
     lower, upper = _ranges(data.get('command_ranges'), where)
     return Description(
@@ -63,7 +65,7 @@ def read(file: ForeignFile) -> Description:
         default_position={} if pose is None else {name: pose[name] for name in joints if name in pose},
         action=ActionSettings(joints=[], scale=_scale(data, experiment, joints, kp, tracks, where, assumptions),
                               clip=CLIP),
-        observations=_observations(names, experiment, joints, tracks, width),
+        observations=_observations(names, experiment, joints, tracks, where),
         network=_network(tracks), history=HistorySettings(fill='zero'),
         command=CommandSettings(kind='none' if tracks else 'velocity'), command_lower=lower, command_upper=upper,
         gait=GaitSettings(period=GAIT_PERIOD, pause_below=STANDS_BELOW),
@@ -107,6 +109,8 @@ def _scale(data: dict[str, Any], experiment: Any, joints: list[str], kp: list[fl
     """Of the action; where the file does not say it, as holosoma's own runner has it."""
     if data.get('action_scale') is not None:
         values = as_floats(data['action_scale'], 'action_scale', where)
+        if any(value <= 0 for value in values):
+            raise PolicyError(f"{where}: 'action_scale' holds {min(values):g}; it must be positive.")
         return values[0] if len(values) == 1 else list(by_joint(joints, values, 'action_scale', where).values())
     control = _find(experiment, 'robot', 'control') or {}
     scale, divided = control.get('action_scale'), control.get('action_scales_by_effort_limit_over_p_gain')
@@ -140,18 +144,19 @@ def _terms(experiment: Any, usual: tuple[str, ...]) -> list[str]:
 
 
 def _observations(names: list[str], experiment: Any, joints: list[str], tracks: bool,
-                  width: int | str) -> list[ObservationSettings]:
+                  where: str) -> list[ObservationSettings]:
     group = _find(experiment, 'observation', 'groups', 'actor_obs') or {}
-    length = int(group.get('history_length') or 1)
+    kept = ages(group.get('history_length') or 0, 'history_length', where)
     usual = {} if tracks else VELOCITY_SCALES['t1' if any(name.startswith('AAHead') for name in joints) else '']
     entries = []
     for name in names:
         if name not in TERMS:
-            raise PolicyError(f"observation term '{name}' of holosoma is not known; known are {', '.join(TERMS)}.")
+            raise PolicyError(f"{where}: observation term '{name}' of holosoma is not known; known are "
+                              f"{', '.join(TERMS)}.")
         said = _find(group, 'terms', name, 'scale')
         entries.append(ObservationSettings(
             term=TERMS[name], name=name, scale=usual.get(name, 1.0) if said is None else said,
-            ages=list(range(length - 1, -1, -1))))
+            ages=kept))
     return entries
 
 

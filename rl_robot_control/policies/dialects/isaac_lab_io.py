@@ -1,4 +1,8 @@
-"""Isaac Lab's IO descriptors (``IO_descriptors.yaml``) beside the policy: joints by name, everything in full digits."""
+"""Isaac Lab's IO descriptors (``IO_descriptors.yaml``) beside the policy: joints by name, everything in full digits.
+
+``export_IO_descriptors`` writes them below the run's folder, ``io_descriptors/``; the policy lies in ``exported/``. The
+exporter leaves out terms that have no descriptor, with a line on its console only: the network's width tells.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,17 @@ from rl_robot_control.errors import PolicyError
 from rl_robot_control.policies.dialects.foreign import Description, ForeignFile, as_floats, by_joint, required
 from rl_robot_control.policies.manifest import NetworkSettings
 from rl_robot_control.tasks.interface import ActionSettings
-from rl_robot_control.tasks.observation_group import ObservationSettings
+from rl_robot_control.tasks.observation_group import MAX_AGE, ObservationSettings
 
 NAME = 'isaac_lab_io'
-PLACES = ('IO_descriptors.yaml', 'io_descriptors.yaml', '{stem}_IO_descriptors.yaml', '../params/IO_descriptors.yaml',
-          'params/IO_descriptors.yaml')
+PLACES = ('IO_descriptors.yaml', 'io_descriptors.yaml', '{stem}_IO_descriptors.yaml',
+          '../io_descriptors/IO_descriptors.yaml', 'io_descriptors/IO_descriptors.yaml',
+          '../params/IO_descriptors.yaml', 'params/IO_descriptors.yaml')
 POSITION_ACTIONS = ('JointPositionAction',)
 TERMS = {'base_lin_vel': 'base_linear_velocity', 'base_ang_vel': 'base_angular_velocity',
          'projected_gravity': 'projected_gravity', 'generated_commands': 'command', 'joint_pos_rel': 'joint_position',
-         'joint_vel_rel': 'joint_velocity', 'last_action': 'last_action'}
+         'joint_vel_rel': 'joint_velocity', 'joint_vel': 'joint_velocity', 'last_action': 'last_action'}
+WIDTHS = {'base_lin_vel': 3, 'base_ang_vel': 3, 'projected_gravity': 3, 'generated_commands': 3}
 EXPLICIT = ('an explicit actuator has its gains in its own configuration, and the descriptors show zero: write a YAML '
             'file beside the policy that has them')
 
@@ -40,6 +46,9 @@ def read(file: ForeignFile) -> Description:
     robot = _only(articulations, 'articulations', where)
     names, pose, stiffness, damping = required(
         robot, ('joint_names', 'default_joint_pos', 'default_joint_stiffness', 'default_joint_damping'), where)
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise PolicyError(f"{where}: joint '{twice}' of the robot stands twice.")
     kp = by_joint(names, as_floats(stiffness, 'default_joint_stiffness', where), 'default_joint_stiffness', where)
     kd = by_joint(names, as_floats(damping, 'default_joint_damping', where), 'default_joint_damping', where)
     zero = next((name for name in names if kp[name] <= 0 or kd[name] <= 0), None)
@@ -47,6 +56,7 @@ def read(file: ForeignFile) -> Description:
         raise PolicyError(f"{where}: stiffness and damping of joint '{zero}' are {kp[zero]:g} and {kd[zero]:g}; they "
                           f'must be positive. {EXPLICIT}.')
     action, moved = _action(actions, where)
+    poses = by_joint(names, as_floats(pose, 'default_joint_pos', where), 'default_joint_pos', where)
     group = observations.get('policy') if isinstance(observations, dict) else None
     if not isinstance(group, list) or not group:
         raise PolicyError(f"{where}: 'observations.policy' holds no terms.")
@@ -55,8 +65,8 @@ def read(file: ForeignFile) -> Description:
                           f"{', '.join(file.outputs)}; beside IO descriptors one of each is expected.")
     return Description(
         dialect=NAME, joint_names=names, action_joint_names=moved, stiffness=kp, damping=kd,
-        default_position=by_joint(names, as_floats(pose, 'default_joint_pos', where), 'default_joint_pos', where),
-        action=action, observations=[_observation(said, where) for said in group],
+        default_position=poses, action=action,
+        observations=[_observation(said, poses, len(moved), where) for said in group],
         network=NetworkSettings(observation=next(iter(file.inputs)), action=next(iter(file.outputs))),
         control_period=_period(data.get('scene') or {}, where))
 
@@ -87,15 +97,24 @@ def _action(actions: Any, where: str) -> tuple[ActionSettings, list[str]]:
         raise PolicyError(f"{where}: 'actions.scale' holds {min(values['scale']):g}; it must be positive.")
     limits = None
     if said.get('clip') is not None:
-        pairs = [as_floats(pair, 'actions.clip', where) for pair in said['clip']]
-        if len(pairs) != len(names) or any(len(pair) != 2 for pair in pairs):
-            raise PolicyError(f"{where}: 'actions.clip' needs a pair for each of {len(names)} joints.")
+        pairs = [_bounds(pair, 'actions.clip', where) for pair in said['clip']]
+        if len(pairs) != len(names):
+            raise PolicyError(f"{where}: 'actions.clip' has {len(pairs)} entries; a pair for each of {len(names)} "
+                              'joints is needed.')
         limits = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     return ActionSettings(joints=[], scale=values['scale'], clip=None, offset=values['offset'],
                           target_limits=limits), names
 
 
-def _observation(said: Any, where: str) -> ObservationSettings:
+def _bounds(pair: Any, key: str, where: str) -> tuple[float, float]:
+    """Least and greatest value; infinity stands where the exporter was given none."""
+    if not (isinstance(pair, list) and len(pair) == 2 and all(
+            isinstance(bound, (int, float)) and not isinstance(bound, bool) for bound in pair) and pair[0] < pair[1]):
+        raise PolicyError(f"{where}: '{key}' holds {str(pair)[:100]}; two numbers, the smaller one first, are needed.")
+    return float(pair[0]), float(pair[1])
+
+
+def _observation(said: Any, pose: dict[str, float], moved: int, where: str) -> ObservationSettings:
     name = said.get('name') if isinstance(said, dict) else None
     if name not in TERMS:
         raise PolicyError(f"{where}: observation term '{name}' is not known. Known are {', '.join(TERMS)}.")
@@ -105,17 +124,43 @@ def _observation(said: Any, where: str) -> ObservationSettings:
     length = extra.get('history_length') or 0
     if not isinstance(length, int) or isinstance(length, bool) or length < 0:
         raise PolicyError(f"{where}: history_length of '{name}' is {length!r}; a whole number is needed.")
+    if length > MAX_AGE + 1:
+        raise PolicyError(f"{where}: history_length of '{name}' is {length}, at most {MAX_AGE + 1} is kept.")
     if length > 1 and extra.get('flatten_history_dim') is False:
         raise PolicyError(f"{where}: the history of observation term '{name}' is not flattened; a policy here takes "
                           'one row of values.')
     scale = as_floats(1.0 if extra.get('scale') is None else extra['scale'], f'{name}.scale', where)
-    clip = None if extra.get('clip') is None else as_floats(extra['clip'], f'{name}.clip', where)
-    if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
-        raise PolicyError(f"{where}: clip of '{name}' is {clip}; two numbers, the smaller one first, are needed.")
-    params = {'joints': [re.escape(joint) for joint in said['joint_names']]} if said.get('joint_names') else {}
+    clip = None if extra.get('clip') is None else _bounds(extra['clip'], f'{name}.clip', where)
+    joints = said.get('joint_names') or []
+    stranger = next((joint for joint in joints if joint not in pose), None)
+    if stranger is not None:
+        raise PolicyError(f"{where}: '{name}' observes joint '{stranger}', which is none of the robot's.")
+    _check_offsets(said, joints, pose, where)
+    _check_shape(said, WIDTHS.get(name, moved if name == 'last_action' else len(joints or pose)), where)
+    # Without names all joints of the robot are meant, in its order.
+    observed = list(joints or pose) if name.startswith('joint_') else []
+    params = {'joints': [re.escape(joint) for joint in observed]} if observed else {}
     return ObservationSettings(term=TERMS[name], name=name, params=params, scale=scale[0] if len(scale) == 1 else scale,
-                               clip=None if clip is None else tuple(clip),
-                               ages=list(range(max(length, 1) - 1, -1, -1)))
+                               clip=clip, ages=list(range(max(length, 1) - 1, -1, -1)))
+
+
+def _check_offsets(said: dict[str, Any], joints: list[str], pose: dict[str, float], where: str) -> None:
+    """What the term subtracts must be what is subtracted here: the default pose, and no velocity."""
+    for key, usual in (('joint_pos_offsets', pose), ('joint_vel_offsets', dict.fromkeys(pose, 0.0))):
+        if said.get(key) is None or not joints:
+            continue
+        given = by_joint(joints, as_floats(said[key], key, where), key, where)
+        wrong = next((name for name in joints if abs(given[name] - usual[name]) > 1e-6), None)
+        if wrong is not None:
+            raise PolicyError(f"{where}: {key} of '{said['name']}' is {given[wrong]:g} for joint '{wrong}', expected "
+                              f'{usual[wrong]:g}.')
+
+
+def _check_shape(said: dict[str, Any], width: int, where: str) -> None:
+    shape = said.get('shape')
+    if shape is not None and shape != [width]:
+        raise PolicyError(f"{where}: the shape of observation term '{said['name']}' is {str(shape)[:100]}, expected "
+                          f'[{width}].')
 
 
 def _period(scene: dict[str, Any], where: str) -> float | None:

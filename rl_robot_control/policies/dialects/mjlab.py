@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rl_robot_control.errors import PolicyError
 from rl_robot_control.policies.dialects import csv_metadata as csv
-from rl_robot_control.policies.dialects.foreign import Description, ForeignFile
+from rl_robot_control.policies.dialects.foreign import Description, ForeignFile, ages
 from rl_robot_control.tasks.observation_group import ObservationSettings
 
 NAME = 'mjlab'
@@ -40,7 +40,8 @@ def _observations(file: ForeignFile) -> list[ObservationSettings]:
                               'takes one row of values.')
         entries.append(csv.observation(
             name, tracks, where, scale=_scale(said.get('scale', ''), where),
-            clip=csv.pair(said.get('clip', ''), _PREFIX + 'clip', where), ages=list(range(max(length, 1) - 1, -1, -1))))
+            clip=csv.pair(said.get('clip', ''), _PREFIX + 'clip', where),
+            ages=ages(length, _PREFIX + 'history_length', where)))
     return entries
 
 

@@ -13,6 +13,7 @@ from rl_robot_control.policies.dialects.foreign import (
     Description,
     ForeignFile,
     Inert,
+    ages,
     as_floats,
     by_joint,
     motor,
@@ -138,7 +139,8 @@ def _observation(name: str, said: dict[str, Any], joints: list[str], where: str)
     if threshold:
         params['zero_below'] = as_floats(threshold, f'{name}.command_threshold', where)[0]
     return ObservationSettings(term=TERMS[name], name=name, params=params, clip=None if clip is None else tuple(clip),
-                               scale=scale[0] if len(scale) == 1 else scale, ages=list(range(length - 1, -1, -1)))
+                               scale=scale[0] if len(scale) == 1 else scale,
+                               ages=ages(length, f'{name}.history_length', where))
 
 
 def _gait(terms: dict[str, dict[str, Any]], where: str) -> GaitSettings:

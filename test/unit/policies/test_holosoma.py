@@ -113,6 +113,49 @@ def test_a_tracker_of_an_older_file_takes_its_efforts_from_the_urdf_that_it_hold
     np.testing.assert_allclose(seen[:29], G1.default_position + 0.1, atol=1e-6)
 
 
+def test_a_tracker_holds_the_last_instant_of_its_clip(tmp_path):
+    policy = runner(dance(tmp_path, robot_urdf=URDF))
+    state = standing()
+    policy.reset(state)
+    for step in range(7):
+        policy.step(state, np.zeros((1, 3)))
+        # The clip moves each joint by 0.1 rad per step; it has the steps 0 … 4.
+        np.testing.assert_allclose(policy.interface.past[4][0, 0, :29], G1.default_position + 0.1 * min(step, 4),
+                                   atol=1e-6)
+        assert policy.finished[0] == (step >= 4)
+
+
+def test_joints_are_matched_by_name_in_any_order(tmp_path):
+    names = NAMES[::-1]
+    bias = np.arange(29) / 10
+    policy = runner(walker(tmp_path, bias=bias, dof_names=names, action_scale=[0.1 + 0.01 * i for i in range(29)]))
+    assert policy.manifest.action_joint_names == names
+    assert policy.manifest.stiffness == [40.0 + i for i in range(29)][::-1]  # in the robot's order
+    position = G1.default_position[None].copy()
+    position[0, 0] += 0.3  # the file's last joint
+    state, command = standing(joint_position=position, base_angular_velocity=np.zeros((1, 3))), np.zeros((1, 3))
+    policy.reset(state)
+    assert policy.interface.observe(state, command)[0, 37 + 28] == pytest.approx(0.3)
+    policy.reset(state)
+    target = policy.step(state, command).position[0][::-1]
+    # The sum: cosine −1 − 1 while it stands, 0.3 of the joint, gravity −1
+    np.testing.assert_allclose(target, G1.default_position[::-1] + (0.1 + 0.01 * np.arange(29)) * (bias - 2.7e-3),
+                               atol=1e-5)
+
+
+def test_a_history_begins_with_zeros_and_has_the_oldest_first(tmp_path):
+    data = {'observation': {'groups': {'actor_obs': {'history_length': 2, 'terms': {
+        'projected_gravity': {'scale': 1.0}, 'base_ang_vel': {'scale': 0.5}}}}}}
+    policy = runner(walker(tmp_path, width=12, experiment_config=data))
+    state = standing()
+    policy.reset(state)
+    seen = policy.interface.observe(state, np.zeros((1, 3)))[0]
+    # base_ang_vel comes first, by its name: zeros, then 0.5 · (0.1, 0.2, 0.3); then gravity, zeros and −1
+    np.testing.assert_allclose(seen, [0, 0, 0, 0.05, 0.1, 0.15, 0, 0, 0, 0, 0, -1])
+    seen = policy.interface.observe(state, np.zeros((1, 3)))[0]
+    np.testing.assert_allclose(seen, [0.05, 0.1, 0.15, 0.05, 0.1, 0.15, 0, 0, -1, 0, 0, -1])
+
+
 @pytest.mark.parametrize(('changes', 'reason'), [
     (dict(kp=[40.0] * 12), "'kp' has 12 values for 29 joints"),
     (dict(kd=None), "lacks 'kd'"),
