@@ -23,6 +23,7 @@ from rl_robot_control.tasks.interface import ActionSettings, CommandSettings
 from rl_robot_control.tasks.observation_group import HistorySettings, ObservationSettings
 
 NAME = 'plain_yaml'
+OTHERS = ('deploy', 'config', 'base', 'IO_descriptors', 'io_descriptors')  # names of other dialects' files
 Vector3 = tuple[float, float, float]
 ByJoint = float | list[float] | dict[str, float]  # for all, in the order of the joints, or by name or pattern
 MAX_JOINTS = 500
@@ -64,7 +65,7 @@ class PlainPolicy:
 
 def recognises(file: ForeignFile) -> bool:
     """Whether a YAML file of the policy's own name lies beside it."""
-    return file.sidecar('{stem}.yaml') is not None
+    return file.path.stem not in OTHERS and file.sidecar('{stem}.yaml') is not None
 
 
 def read(file: ForeignFile) -> Description:

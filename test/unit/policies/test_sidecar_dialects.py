@@ -79,6 +79,11 @@ def test_unitree_gains_stand_in_the_sdks_order_and_poses_in_the_policys(tmp_path
     np.testing.assert_allclose(target[ORDER], POSE + 0.25 * (bias + 0.27e-3), atol=1e-6)
 
 
+def test_a_policy_of_the_sidecars_own_name_is_no_plain_one(tmp_path):
+    path = unitree(tmp_path).rename(tmp_path / 'deploy.onnx')
+    assert read_policy(path, robot='unitree_g1').manifest.origin.dialect == 'unitree_deploy'
+
+
 def test_unitree_clips_the_target(tmp_path):
     def clip(data):
         data['actions']['JointPositionAction']['clip'] = [[-0.1, 0.4]] * 29
