@@ -25,6 +25,7 @@ from rl_robot_control.policies.manifest import (
     OriginSettings,
     manifest_to_json,
     parse_manifest,
+    shortened,
 )
 from rl_robot_control.policies.matching import policy_robot
 from rl_robot_control.policies.session import PolicySession
@@ -59,6 +60,8 @@ def import_policy(file: ForeignFile, sha256: str, robot: str | None = None, rate
     """
     try:
         return _import(file, sha256, robot, rate)
+    except PolicyError as error:
+        raise PolicyError(shortened(str(error))) from None
     except ValueError as error:  # pydantic: a value that no dialect looked at, but that cannot be
         raise PolicyError(f'{file.where}: says something that cannot be: {str(error)[:500]}') from None
 

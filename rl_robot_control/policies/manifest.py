@@ -119,10 +119,10 @@ def parse_manifest(text: str, where: str) -> Manifest:
     try:
         manifest = parse_settings(data, Manifest, where)
     except (ConfigurationError, OverflowError, RecursionError) as error:
-        raise PolicyError(_shortened(str(error))) from None
+        raise PolicyError(shortened(str(error))) from None
     fault = _contradiction(manifest)
     if fault:
-        raise PolicyError(_shortened(f'{where}: the manifest contradicts itself: {fault}. Export the policy again.'))
+        raise PolicyError(shortened(f'{where}: the manifest contradicts itself: {fault}. Export the policy again.'))
     return manifest
 
 
@@ -135,7 +135,7 @@ def _load_json(text: str, where: str) -> dict[str, Any]:
     try:
         data = json.loads(text, parse_constant=_finite, parse_float=_finite, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise PolicyError(_shortened(f'{where}: the manifest is not valid JSON: {error}.')) from None
+        raise PolicyError(shortened(f'{where}: the manifest is not valid JSON: {error}.')) from None
     if not isinstance(data, dict):
         raise PolicyError(f'{where}: the manifest is a JSON {type(data).__name__}, expected an object.')
     return data
@@ -144,10 +144,10 @@ def _load_json(text: str, where: str) -> dict[str, Any]:
 def _check_version(data: dict[str, Any], where: str) -> None:
     version = data.get('format_version')
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise PolicyError(_shortened(f"{where}: the manifest's format_version is {version!r}, expected "
+        raise PolicyError(shortened(f"{where}: the manifest's format_version is {version!r}, expected "
                                      f'{FORMAT_VERSION}.'))
     if version > FORMAT_VERSION:
-        raise PolicyError(_shortened(f'{where}: the manifest has format {version}, this rl_robot_control reads up to '
+        raise PolicyError(shortened(f'{where}: the manifest has format {version}, this rl_robot_control reads up to '
                                      f'{FORMAT_VERSION}. Update rl_robot_control.'))
 
 
@@ -166,7 +166,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return data
 
 
-def _shortened(message: str) -> str:
+def shortened(message: str) -> str:
+    """A message without the megabytes that a hostile file would have it repeat."""
     return message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + ' …'
 
 

@@ -75,14 +75,20 @@ class PolicyRunner:
             pose[self.interface.joints] = self._session.reference(0).joint_position[0]
         return pose
 
-    def reset(self, state: RobotState, index: np.ndarray | slice = slice(None),
-              phase: FloatArray | float = 0.0) -> None:
+    @property
+    def phase(self) -> float:
+        """Of the first robot's gait clock, in [0, 1)."""
+        return float(self.interface.phase[0])
+
+    def reset(self, state: RobotState, index: np.ndarray | slice = slice(None), phase: FloatArray | float = 0.0,
+              target: FloatArray | None = None) -> None:
         """Forget the past of some robots; needed before the first ``step``.
 
         Args:
             state: State of all N robots.
             index: Which robots.
             phase: Phase of their gait clocks at the start, in [0, 1).
+            target: (N, J) that is taken for the policy's own latest one, where it takes over from another [rad].
 
         Raises:
             PolicyError: The policy holds a heading and the base's orientation is not known.
@@ -95,6 +101,8 @@ class PolicyRunner:
         if self.interface.reference is not None:
             self.interface.reference = self._session.reference(self._time_step)
         self.interface.reset(state, index, phase)
+        if target is not None:
+            self.interface.adopt(state, target, index)
         self._started[index] = True
 
     def step(self, state: RobotState, command: FloatArray) -> JointCommand:

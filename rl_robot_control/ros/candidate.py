@@ -18,8 +18,12 @@ class Policy(Protocol):
     def finished(self) -> np.ndarray:
         """Whether its motion has ended (1,)."""
 
-    def reset(self, state: RobotState) -> None:
-        """Forget the past."""
+    @property
+    def phase(self) -> float:
+        """Of its gait clock, in [0, 1); 0 where it has none."""
+
+    def reset(self, state: RobotState, *, phase: float = 0.0, target: FloatArray | None = None) -> None:
+        """Forget the past; begin at a phase, and as if a target (1, J) [rad] had been its own latest."""
 
     def step(self, state: RobotState, command: FloatArray) -> JointCommand:
         """Answer a state under a command (1, 3); raises ``PolicyError`` on values that are not finite."""

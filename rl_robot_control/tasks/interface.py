@@ -133,6 +133,14 @@ class PolicyInterface:
         self.fresh[index] = True
         self.align(state, index)
 
+    def adopt(self, state: RobotState, target: FloatArray, index: np.ndarray | slice = slice(None)) -> None:
+        """Remember the actions that would have given targets (N, J) [rad] as the latest ones of some robots."""
+        rules = self.settings.action
+        offset = self.robot.default_position[self.joints] if rules.offset is None else np.asarray(rules.offset)
+        given = target[:, self.joints] - offset - self._feed_forward(self.view(state))
+        action = _clipped(given / self.scale, rules.clip)
+        self.action[index] = self.previous_action[index] = action[index]
+
     def align(self, state: RobotState, index: np.ndarray | slice = slice(None)) -> None:
         """Begin the motions to track, of which ``reference`` is the first instant, where some of the robots are."""
         if self._anchor is not None:

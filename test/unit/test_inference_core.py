@@ -27,8 +27,10 @@ class ConstantPolicy:
     def __init__(self, pose):
         self.pose, self.resets, self.commands = np.array([pose]), 0, []
 
-    def reset(self, state):
-        self.resets += 1
+    phase = 0.25
+
+    def reset(self, state, phase=0.0, target=None):
+        self.resets, self.begun = self.resets + 1, (phase, target)
 
     finished = np.array([False])
 
@@ -184,6 +186,9 @@ def test_blends_from_one_policy_into_another():
     core, policies = make_pair()
     state = state_at(0.32, (1.0, 0.0))
     assert core.switch('stand', state, 0.0, 0.32) == '' and core.active == 'stand' and policies['stand'].resets == 1
+    phase, target = policies['stand'].begun  # it goes on in mid-stride
+    assert phase == 0.25
+    np.testing.assert_array_equal(target, [[0.5, -0.5]])
     # Half a cosine over 0.2 s: a share of 0.5 after 0.1 s, all of it after 0.2 s.
     np.testing.assert_allclose(core.step(state_at(0.42, (1.0, 0.0)), 0.0, ZERO, 0.42).position, [[0.7, -0.2]])
     np.testing.assert_allclose(core.step(state_at(0.52, (1.0, 0.0)), 0.0, ZERO, 0.52).position, [[0.9, 0.1]])
