@@ -68,9 +68,9 @@ def test_refuses_to_configure_and_says_why(rig, stop_inference, tmp_path, make, 
 
 
 def test_refuses_to_configure_where_the_driver_is_silent(rig, stop_inference):
-    node = rig.start_inference(policy=str(standing_policy()), driver='nobody', driver_timeout=0.5)
+    node = rig.start_inference(policy=str(standing_policy()), driver='nobody', driver_timeout=3.0)
     assert not rig.operator.change_state('inference', 'configure', TIMEOUT)
-    assert "the driver node 'nobody' did not offer its parameters within 0.5 s" in node.last_words(30)
+    assert "the driver node 'nobody' did not offer its parameters within 3.0 s" in node.last_words(30)
 
 
 def test_brings_its_gains_to_the_shield_and_the_driver(rig, stop_inference, tmp_path):
