@@ -123,6 +123,10 @@ def _robot(said: Description, robot: str | None, where: str) -> RobotModel:
 
 def _named(said: Description, robot: RobotModel, where: str) -> Description:
     """Names in place of the numbers of motors."""
+    if said.num_motors not in (None, robot.num_joints):
+        raise PolicyError(f"{where}: counts {said.num_motors} motors, robot '{robot.name}' has {robot.num_joints} "
+                          'joints: which motor is which joint cannot be told. Give --robot a robot YAML file whose '
+                          "joints are the SDK's motors, in its order.")
     names = {motor(i): name for i, name in enumerate(robot.joint_names)}
     beyond = [name for name in said.joint_names if name not in names]
     if beyond:

@@ -99,6 +99,7 @@ class Description:
     training: dict[str, Any] = field(default_factory=dict)  # for people
     assumptions: list[str] = field(default_factory=list)
     by_motor: bool = False  # the joints are called ``motor(i)``, by their place in the order of the vendor's SDK
+    num_motors: int | None = None  # that the SDK counts, where the file says it
 
 
 def motor(index: int) -> str:
@@ -129,6 +130,17 @@ def as_floats(value: Any, key: str, where: str) -> list[float]:
     return [float(item) for item in items]
 
 
+def as_float(value: Any, key: str, where: str) -> float:
+    """One finite number.
+
+    Raises:
+        PolicyError: It is something else, a list of one number included.
+    """
+    if isinstance(value, (list, tuple)):
+        raise PolicyError(f"{where}: '{key}' is {str(value)[:200]}; one number is needed.")
+    return as_floats(value, key, where)[0]
+
+
 def required(data: dict[str, Any], keys: tuple[str, ...], where: str) -> list[Any]:
     """Values of keys that must be there.
 
@@ -155,10 +167,15 @@ def ages(length: float, key: str, where: str) -> list[int]:
 
 
 class Inert:
-    """What stands for a Python object that a YAML file wants built: nothing is built."""
+    """What stands for a Python object that a YAML file wants built: nothing is built.
 
-    def __init__(self, tag: str) -> None:
-        self.tag = tag
+    Args:
+        tag: Of the object.
+        arguments: That a list gives to its constructor.
+    """
+
+    def __init__(self, tag: str, arguments: list[Any]) -> None:
+        self.tag, self.arguments = tag, arguments
 
     def __repr__(self) -> str:
         return f'<{self.tag}>'
@@ -175,7 +192,11 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_multi_constructor('tag:yaml.org,2002:python/', lambda loader, suffix, node: Inert(suffix))
+def _inert(loader: _Loader, suffix: str, node: yaml.Node) -> Inert:
+    return Inert(suffix, loader.construct_sequence(node) if isinstance(node, yaml.SequenceNode) else [])
+
+
+_Loader.add_multi_constructor('tag:yaml.org,2002:python/', _inert)
 
 
 def _load(path: Path) -> Any:

@@ -2,6 +2,7 @@
 
 Everything stands in the policy's order; ``joint_mapping`` gives for each joint of the policy its place among the
 robot's motors, whose names ``base.yaml`` has. ``clip_obs`` comes after the scales, once over the whole observation.
+Actions are clipped only where both bounds are there, and are observed as clipped.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from rl_robot_control.errors import PolicyError
 from rl_robot_control.policies.dialects.foreign import (
     Description,
     ForeignFile,
+    as_float,
     as_floats,
     by_joint,
     motor,
@@ -19,13 +21,17 @@ from rl_robot_control.policies.dialects.foreign import (
 )
 from rl_robot_control.policies.manifest import NetworkSettings
 from rl_robot_control.tasks.interface import ActionSettings
-from rl_robot_control.tasks.observation_group import HistorySettings, ObservationSettings
+from rl_robot_control.tasks.observation_group import MAX_AGE, HistorySettings, ObservationSettings
 
 NAME = 'rl_sar'
 TERMS = {'lin_vel': ('base_linear_velocity', 'lin_vel_scale'), 'ang_vel': ('base_angular_velocity', 'ang_vel_scale'),
          'gravity_vec': ('projected_gravity', None), 'commands': ('command', 'commands_scale'),
          'dof_pos': ('joint_position', 'dof_pos_scale'), 'dof_vel': ('joint_velocity', 'dof_vel_scale'),
          'actions': ('last_action', None)}
+CLIPS = ('clip_actions_lower', 'clip_actions_upper')
+COUNTS = {'commands': 3}  # values of a scale that is a list; the others are single numbers
+# Keys of versions that turn them into another scale or order than what is written.
+OLD = ('hip_scale_reduction', 'action_scale_wheel', 'state_mapping', 'command_mapping')
 _BASES = ('base.yaml', '../base.yaml', '../../base.yaml', '../../../base.yaml')
 
 
@@ -44,15 +50,20 @@ def read(file: ForeignFile) -> Description:
     path, data = file.sidecar('config.yaml')
     base = file.sidecar(*_BASES)
     own, where = _inner(data), path.name
-    said = {**(_inner(base[1]) if base else {}), **own}
+    said = {**_base(base, data, where), **own}
+    _check_version(said, where)
     wheels = said.get('wheel_indices')
     if wheels:
         raise PolicyError(f"{where}: the joints {wheels} are wheels, driven by velocity; only position targets are.")
-    terms, kp, kd, scale, pose = required(said, ('observations', 'rl_kp', 'rl_kd', 'action_scale', 'default_dof_pos'),
-                                          where)
-    joints, counted = _joints(said, len(as_floats(kp, 'rl_kp', where)), where)
+    keys = ('observations', 'rl_kp', 'rl_kd', 'action_scale', 'default_dof_pos', 'joint_mapping', 'clip_obs')
+    terms, kp, kd, scale, pose, _, _ = required(said, keys, where)
+    count = len(as_floats(kp, 'rl_kp', where))
+    if said.get('num_of_dofs', count) != count:
+        raise PolicyError(f"{where}: 'num_of_dofs' is {str(said['num_of_dofs'])[:50]}, 'rl_kp' has {count} values.")
+    joints, counted = _joints(said, count, where)
     scales = as_floats(scale, 'action_scale', where)
-    by_joint(joints, scales * len(joints) if len(scales) == 1 else scales, 'action_scale', where)
+    if isinstance(scale, list):
+        by_joint(joints, scales, 'action_scale', where)
     if any(value <= 0 for value in scales):
         raise PolicyError(f"{where}: 'action_scale' holds {min(scales):g}; it must be positive.")
     ages = _ages(said, where)
@@ -65,7 +76,7 @@ def read(file: ForeignFile) -> Description:
                               clip=_clip(said, len(joints), where)),
         observations=[_observation(name, said, ages, where) for name in terms],
         network=_network(file), control_period=_period(said, where), task='velocity',
-        history=HistorySettings(layout=_layout(said, where), fill='zero'))
+        history=HistorySettings(layout=_layout(said, where), fill='zero'), assumptions=_assumptions(said, file, where))
 
 
 def _inner(data: Any) -> dict[str, Any]:
@@ -74,6 +85,38 @@ def _inner(data: Any) -> dict[str, Any]:
         inner = next(iter(data.values()))
         return inner if isinstance(inner, dict) else {}
     return data if isinstance(data, dict) else {}
+
+
+def _base(base: tuple[Any, Any] | None, data: Any, where: str) -> dict[str, Any]:
+    """Settings of the robot that ``robot/policy``, the one key of the policy's file, names."""
+    if base is None:
+        return {}
+    robot = str(next(iter(data))).split('/')[0] if _inner(data) is not data else None
+    if robot is None:
+        return _inner(base[1])
+    found = base[1].get(robot) if isinstance(base[1], dict) else None
+    if not isinstance(found, dict):
+        raise PolicyError(f"{where}: is for robot '{robot}', of which {base[0].name} says nothing; it holds "
+                          f'{str(list(base[1]) if isinstance(base[1], dict) else base[1])[:200]}.')
+    return found
+
+
+def _check_version(said: dict[str, Any], where: str) -> None:
+    old = [key for key in OLD if said.get(key) is not None]
+    if old or said.get('framework') == 'isaacsim':  # there, lists were turned from leg-major into another order
+        raise PolicyError(f"{where}: '{old[0] if old else 'framework'}' is of an older rl_sar, which gave lists "
+                          "another scale or order. Write 'action_scale' for each joint and 'joint_mapping' "
+                          'in its place.')
+
+
+def _assumptions(said: dict[str, Any], file: ForeignFile, where: str) -> list[str]:
+    found, named = [], said.get('model_name')
+    if named is not None and str(named).rpartition('.')[0] != file.path.stem:
+        found.append(f"{where} is for '{str(named)[:100]}'; it is taken to be for {file.where}, too")
+    bounds = [key for key in CLIPS if said.get(key)]
+    if len(bounds) == 1:
+        found.append(f"'{bounds[0]}' stands alone, so actions are not clipped")
+    return found
 
 
 def _joints(said: dict[str, Any], count: int, where: str) -> tuple[list[str], bool]:
@@ -93,8 +136,9 @@ def _joints(said: dict[str, Any], count: int, where: str) -> tuple[list[str], bo
 
 def _ages(said: dict[str, Any], where: str) -> list[int]:
     ages = said.get('observations_history') or [0]
-    if not isinstance(ages, list) or any(isinstance(a, bool) or not isinstance(a, int) or a < 0 for a in ages):
-        raise PolicyError(f"{where}: 'observations_history' is {str(ages)[:100]}; whole numbers are needed.")
+    if not isinstance(ages, list) or any(type(age) is not int or not 0 <= age <= MAX_AGE for age in ages):
+        raise PolicyError(f"{where}: 'observations_history' is {str(ages)[:100]}; whole numbers from 0 to {MAX_AGE} "
+                          'are needed.')
     return ages
 
 
@@ -109,22 +153,29 @@ def _observation(name: Any, said: dict[str, Any], ages: list[int], where: str) -
     if name not in TERMS:
         raise PolicyError(f"{where}: observation term '{name}' is not known. Known are {', '.join(TERMS)}.")
     term, key = TERMS[name]
-    scale = [1.0] if key is None else as_floats(required(said, (key,), where)[0], key, where)
-    bound = said.get('clip_obs')
-    clip = None
-    if bound is not None:
-        value = as_floats(bound, 'clip_obs', where)[0]
-        clip = -value, value
-    return ObservationSettings(term=term, name=name, scale=scale[0] if len(set(scale)) == 1 else scale,
-                               clip_scaled=clip, ages=ages)
+    bound = as_float(said['clip_obs'], 'clip_obs', where)
+    if bound <= 0:
+        raise PolicyError(f"{where}: 'clip_obs' is {bound:g}; it must be positive.")
+    return ObservationSettings(term=term, name=name, scale=_scale(name, key, said, where), clip_scaled=(-bound, bound),
+                               ages=ages)
+
+
+def _scale(name: str, key: str | None, said: dict[str, Any], where: str) -> float | list[float]:
+    if key is None:
+        return 1.0
+    value = required(said, (key,), where)[0]
+    if name not in COUNTS:
+        return as_float(value, key, where)
+    if not isinstance(value, list) or len(value) != COUNTS[name]:
+        raise PolicyError(f"{where}: '{key}' is {str(value)[:100]}; {COUNTS[name]} numbers are needed.")
+    return as_floats(value, key, where)
 
 
 def _clip(said: dict[str, Any], count: int, where: str) -> tuple[list[float], list[float]] | None:
-    keys = ('clip_actions_lower', 'clip_actions_upper')
-    if not all(said.get(key) for key in keys):
+    if not all(said.get(key) for key in CLIPS):
         return None
-    bounds = tuple(as_floats(said[key], key, where) for key in keys)
-    for key, values in zip(keys, bounds, strict=True):
+    bounds = tuple(as_floats(said[key], key, where) for key in CLIPS)
+    for key, values in zip(CLIPS, bounds, strict=True):
         if len(values) != count:
             raise PolicyError(f"{where}: '{key}' has {len(values)} values for {count} joints.")
     return bounds
@@ -133,7 +184,7 @@ def _clip(said: dict[str, Any], count: int, where: str) -> tuple[list[float], li
 def _period(said: dict[str, Any], where: str) -> float | None:
     if said.get('dt') is None or said.get('decimation') is None:
         return None
-    return as_floats(said['dt'], 'dt', where)[0] * as_floats(said['decimation'], 'decimation', where)[0]
+    return as_float(said['dt'], 'dt', where) * as_float(said['decimation'], 'decimation', where)
 
 
 def _network(file: ForeignFile) -> NetworkSettings:

@@ -1,7 +1,8 @@
 """Unitree's ``deploy.yaml`` beside the policy (unitree_rl_lab and unitree_rl_mjlab, ``export_deploy_cfg.py``).
 
 It names no joints: ``joint_ids_map`` gives for each joint of the policy its motor in the SDK's order. Gains stand in
-the SDK's order, the default pose and the action's offset in the policy's. Numbers have three digits.
+the SDK's order, the default pose and the action's offset in the policy's. Numbers have three digits. A group of
+observations may say ``scale_first`` (scale before clip) and ``use_gym_history`` (all terms of one period together).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from rl_robot_control.policies.dialects.foreign import (
     ForeignFile,
     Inert,
     ages,
+    as_float,
     as_floats,
     by_joint,
     motor,
@@ -22,7 +24,7 @@ from rl_robot_control.policies.dialects.foreign import (
 from rl_robot_control.policies.manifest import NetworkSettings
 from rl_robot_control.tasks.gait import GaitSettings
 from rl_robot_control.tasks.interface import ActionSettings
-from rl_robot_control.tasks.observation_group import ObservationSettings
+from rl_robot_control.tasks.observation_group import HistorySettings, ObservationSettings
 
 NAME = 'unitree_deploy'
 PLACES = ('deploy.yaml', 'params/deploy.yaml', '../params/deploy.yaml')
@@ -33,6 +35,9 @@ TERMS = {'base_lin_vel': 'base_linear_velocity', 'base_ang_vel': 'base_angular_v
          'phase': 'gait_phase'}
 OBSERVED = ('joint_pos_rel', 'joint_vel_rel')  # all joints of the policy, whichever the action moves
 PHASES = ('gait_phase', 'phase')
+FLAGS = ('scale_first', 'use_gym_history')  # of a group, among its terms
+TERM_KEYS = {'params', 'scale', 'history_length', 'clip'}
+SLICE = 'object/apply:builtins.slice'  # how exporters dump it
 
 
 def recognises(file: ForeignFile) -> bool:
@@ -52,16 +57,21 @@ def read(file: ForeignFile) -> Description:
     keys = ('joint_ids_map', 'step_dt', 'stiffness', 'damping', 'default_joint_pos', 'actions', 'observations')
     order, period, stiffness, damping, pose, actions, observations = required(data, keys, where)
     joints = [motor(_index(value, where)) for value in _list(order, 'joint_ids_map', where)]
+    gains = {key: _gains(_list(value, key, where), joints, key, where)
+             for key, value in (('stiffness', stiffness), ('damping', damping))}
+    if len(stiffness) != len(damping):
+        raise PolicyError(f"{where}: 'stiffness' has {len(stiffness)} values, 'damping' {len(damping)}.")
+    network = _network(file)
     action, moved = _action(actions, joints, where)
-    terms = _terms(observations, where)
+    terms, scale_first, by_time = _terms(observations, network.observation, where)
     lower, upper = _ranges(data, where)
     return Description(
-        dialect=NAME, by_motor=True, joint_names=joints, action_joint_names=moved,
-        stiffness=_gains(stiffness, joints, 'stiffness', where), damping=_gains(damping, joints, 'damping', where),
+        dialect=NAME, by_motor=True, num_motors=len(stiffness), joint_names=joints, action_joint_names=moved,
         default_position=by_joint(joints, as_floats(pose, 'default_joint_pos', where), 'default_joint_pos', where),
-        action=action, observations=[_observation(name, said, joints, where) for name, said in terms.items()],
-        network=_network(file), control_period=as_floats(period, 'step_dt', where)[0], command_lower=lower,
-        command_upper=upper, gait=_gait(terms, where), task='velocity',
+        action=action, network=network, control_period=as_float(period, 'step_dt', where), command_lower=lower,
+        observations=[_observation(name, said, joints, scale_first, where) for name, said in terms.items()],
+        history=HistorySettings(layout='time' if by_time else 'term'), command_upper=upper, gait=_gait(terms, where),
+        task='velocity', **gains,
         assumptions=['gains, pose and scales have three digits, as the format writes them'])
 
 
@@ -86,13 +96,12 @@ def _action(actions: Any, joints: list[str], where: str) -> tuple[ActionSettings
     if not isinstance(actions, dict) or list(actions) != [ACTION] or not isinstance(actions[ACTION], dict):
         raise PolicyError(f"{where}: 'actions' holds {list(actions) if isinstance(actions, dict) else actions}; one "
                           f'{ACTION} is expected.')
-    said, picked = actions[ACTION], actions[ACTION].get('joint_ids')
-    # A slice over everything is dumped as a Python object; it means that all joints are moved.
-    moved = joints if picked is None or isinstance(picked, Inert) else [
-        _pick(joints, _index(value, where), where) for value in _list(picked, 'joint_ids', where)]
+    said = actions[ACTION]
+    moved = _picked(said.get('joint_ids'), joints, 'actions.joint_ids', where)
     scale, offset = (as_floats(value, f'actions.{key}', where) for key, value in zip(
         ('scale', 'offset'), required(said, ('scale', 'offset'), where), strict=True))
-    by_joint(moved, scale * len(moved) if len(scale) == 1 else scale, 'actions.scale', where)
+    if isinstance(said['scale'], list):
+        by_joint(moved, scale, 'actions.scale', where)
     by_joint(moved, offset, 'actions.offset', where)
     if any(value <= 0 for value in scale):
         raise PolicyError(f"{where}: 'actions.scale' holds {min(scale):g}; it must be positive.")
@@ -103,28 +112,34 @@ def _action(actions: Any, joints: list[str], where: str) -> tuple[ActionSettings
             raise PolicyError(f"{where}: 'actions.clip' has {len(pairs)} entries; a pair for each of {len(moved)} "
                               'joints is needed.')
         limits = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    return ActionSettings(joints=[], scale=scale[0] if len(scale) == 1 else scale, clip=None, offset=offset,
+    return ActionSettings(joints=[], scale=_as_said(said['scale'], scale), clip=None, offset=offset,
                           target_limits=limits), moved
 
 
-def _terms(observations: Any, where: str) -> dict[str, dict[str, Any]]:
-    """Terms of the policy's group; newer files have groups."""
-    if not isinstance(observations, dict) or not observations:
+def _terms(observations: Any, entry: str, where: str) -> tuple[dict[str, dict[str, Any]], bool, bool]:
+    """Terms of the group that the network's input is called by, and its flags; older files have no groups."""
+    if not isinstance(observations, dict) or not set(observations) - set(FLAGS):
         raise PolicyError(f"{where}: 'observations' holds no terms.")
-    first = next(iter(observations.values()))
-    if isinstance(first, dict) and first and all(isinstance(value, dict) for value in first.values()) and not (
-            {'scale', 'history_length', 'clip'} & set(first)):
-        group = next((name for name in ('policy', 'actor', 'obs') if name in observations), None)
-        if group is None:
-            raise PolicyError(f"{where}: 'observations' has the groups {list(observations)}, and none called policy.")
+    first = next(value for name, value in observations.items() if name not in FLAGS)
+    if isinstance(first, dict) and not TERM_KEYS & set(first) and any(isinstance(v, dict) for v in first.values()):
+        group = next((name for name in (entry, 'policy', 'actor', 'obs') if name in observations), None)
+        if group is None or not isinstance(observations[group], dict):
+            raise PolicyError(f"{where}: 'observations' has the groups {list(observations)}, and none called {entry}, "
+                              'as the network has it, or policy.')
         observations = observations[group]
+    flags = [observations.get(name, False) for name in FLAGS]
+    for name, flag in zip(FLAGS, flags, strict=True):
+        if not isinstance(flag, bool):
+            raise PolicyError(f"{where}: '{name}' is {str(flag)[:50]}; true or false is needed.")
+    observations = {name: said for name, said in observations.items() if name not in FLAGS}
     wrong = [name for name, said in observations.items() if not isinstance(said, dict)]
     if wrong:
         raise PolicyError(f"{where}: observation term '{wrong[0]}' is no mapping.")
-    return observations
+    return observations, flags[0], flags[1]
 
 
-def _observation(name: str, said: dict[str, Any], joints: list[str], where: str) -> ObservationSettings:
+def _observation(name: str, said: dict[str, Any], joints: list[str], scale_first: bool,
+                 where: str) -> ObservationSettings:
     if name not in TERMS:
         raise PolicyError(f"{where}: observation term '{name}' is not known. Known are {', '.join(TERMS)}.")
     length = said.get('history_length') or 1
@@ -134,23 +149,34 @@ def _observation(name: str, said: dict[str, Any], joints: list[str], where: str)
     clip = None if said.get('clip') is None else as_floats(said['clip'], f'{name}.clip', where)
     if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
         raise PolicyError(f"{where}: clip of '{name}' is {clip}; two numbers, the smaller one first, are needed.")
-    params: dict[str, Any] = {'joints': joints} if name in OBSERVED else {}
-    threshold = (said.get('params') or {}).get('command_threshold') if name in PHASES else None
+    given, params = _params(name, said, where), {}
+    if name in OBSERVED:
+        picked = (given.get('asset_cfg') or {}).get('joint_ids')
+        params['joints'] = _picked(picked, joints, f'{name}.params.asset_cfg.joint_ids', where)
+    threshold = given.get('command_threshold') if name in PHASES else None
     if threshold:
-        params['zero_below'] = as_floats(threshold, f'{name}.command_threshold', where)[0]
-    return ObservationSettings(term=TERMS[name], name=name, params=params, clip=None if clip is None else tuple(clip),
-                               scale=scale[0] if len(scale) == 1 else scale,
+        params['zero_below'] = as_float(threshold, f'{name}.command_threshold', where)
+    bounds = None if clip is None else tuple(clip)
+    return ObservationSettings(term=TERMS[name], name=name, params=params, clip=None if scale_first else bounds,
+                               clip_scaled=bounds if scale_first else None, scale=_as_said(said.get('scale'), scale),
                                ages=ages(length, f'{name}.history_length', where))
+
+
+def _params(name: str, said: dict[str, Any], where: str) -> dict[str, Any]:
+    params = said.get('params') or {}
+    if not isinstance(params, dict) or not isinstance(params.get('asset_cfg') or {}, dict):
+        raise PolicyError(f"{where}: params of '{name}' are {str(params)[:100]}; a mapping is needed.")
+    return params
 
 
 def _gait(terms: dict[str, dict[str, Any]], where: str) -> GaitSettings:
     said = next((terms[name] for name in PHASES if name in terms), None)
     if said is None:
         return GaitSettings()
-    period = (said.get('params') or {}).get('period')
+    period = _params('phase', said, where).get('period')
     if period is None:
         raise PolicyError(f"{where}: the gait's phase is observed, but its params say no 'period'.")
-    return GaitSettings(period=as_floats(period, 'period', where)[0])
+    return GaitSettings(period=as_float(period, 'period', where))
 
 
 def _ranges(data: dict[str, Any], where: str) -> tuple[Any, Any]:
@@ -170,13 +196,32 @@ def _list(value: Any, key: str, where: str) -> list[Any]:
     return value
 
 
+def _as_said(said: Any, values: list[float]) -> float | list[float]:
+    """A number counts for all; a list, be it of one, for as many as it has."""
+    return values if isinstance(said, list) else values[0]
+
+
+def _picked(said: Any, joints: list[str], key: str, where: str) -> list[str]:
+    """Joints that indices or a slice mean; all of them where nothing is said. No other object is understood."""
+    if said is None:
+        return joints
+    if not isinstance(said, Inert):
+        return [_pick(joints, _index(value, where), key, where) for value in _list(said, key, where)]
+    bounds = said.arguments
+    if said.tag != SLICE or len(bounds) != 3 or bounds[2] == 0 or any(
+            value is not None and type(value) is not int for value in bounds):
+        raise PolicyError(f"{where}: '{key}' is {said!r} of {str(bounds)[:100]}; null, a list of numbers or a slice is "
+                          'needed.')
+    return joints[slice(*bounds)]
+
+
 def _index(value: Any, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise PolicyError(f"{where}: '{str(value)[:50]}' is no number of a motor or joint.")
     return value
 
 
-def _pick(joints: list[str], index: int, where: str) -> str:
+def _pick(joints: list[str], index: int, key: str, where: str) -> str:
     if index >= len(joints):
-        raise PolicyError(f"{where}: 'joint_ids' names joint {index} of {len(joints)}, counted from 0.")
+        raise PolicyError(f"{where}: '{key}' names joint {index} of {len(joints)}, counted from 0.")
     return joints[index]
