@@ -74,7 +74,7 @@ class Scene:
         self.policy = interface.POLICY_COMMAND.publisher(self.operator.node)
         self.stop = interface.STOP_HEARTBEAT.publisher(self.operator.node)
         self.stop_client = self.operator.node.create_client(Trigger, interface.EMERGENCY_STOP.name)
-        self.topic = interface.controller_commands(self.robot.settings.topics.controller)
+        self.topic = interface.controller_commands(self.robot.settings.topics)
         self.events: list[tuple[float, str, dict[str, str]]] = []  # arrival [s], who, its diagnostic values
         self.out: list[tuple[float, np.ndarray]] = []  # arrival [s], targets [rad]
         self.topic.subscription(self.operator.node, lambda m: self.out.append((time.monotonic(), np.array(m.data))))

@@ -25,7 +25,8 @@ from rl_robot_control.backends.mujoco import MujocoBackend
 from rl_robot_control.robots import RobotModel, load_robot
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.backend import RosBackend
-from rl_robot_control.ros.conversions import CommandCodec, ControllerCodec, StateEncoder, to_time
+from rl_robot_control.ros.controllers import Aim, make_controller
+from rl_robot_control.ros.conversions import CommandCodec, StateEncoder, to_time
 from rl_robot_control.ros.lockstep import Instant
 from rl_robot_control.ros.processes import NodeGroup
 from rl_robot_control.ros.runtime import make_executor, run_node
@@ -44,14 +45,14 @@ class RingNode(rclpy.node.Node):
         role = self.declare_parameter('role', '').value
         robot = load_robot(ROBOT)
         self.stamp = 1
-        commands = interface.controller_commands(robot.settings.topics.controller)
+        commands = interface.controller_commands(robot.settings.topics)
         if role == 'simulation':
             self.state = StateEncoder(robot)
             self.state.encode(MujocoBackend(robot).reset(robot.default_state(1), np.array([0])), to_time(1))
             self.topics = _state_publishers(self, self.state)
             commands.subscription(self, self._on_controller_command)
         else:
-            self.message = ControllerCodec(robot).encode(robot.default_position, 1)
+            self.message = make_controller(robot, 0.02).encode(Aim(position=robot.default_position, answers=1))
             self.publisher = commands.publisher(self)
             interface.JOINT_STATES.subscription(self, lambda _: None)
             interface.IMU.subscription(self, lambda _: None)
@@ -77,7 +78,7 @@ class Ring:
         topics = _state_topics(robot)
         self._sensors = Instant(topic.name for topic in topics)
         self._subscriptions = [topic.subscription(self._node, self._sensors.receiver(topic.name)) for topic in topics]
-        echo = interface.controller_commands(robot.settings.topics.controller)
+        echo = interface.controller_commands(robot.settings.topics)
         self._subscriptions.append(echo.subscription(self._node, lambda _: None))
         self._publisher = interface.POLICY_COMMAND.publisher(self._node)
         self._message = CommandCodec(robot).encode(robot.default_position, to_time(1))

@@ -52,7 +52,7 @@ class Soak:
         self._policy = interface.POLICY_COMMAND.publisher(node)
         self.commands = self.targets = self.rearmed = 0
         self._ticks, self._lost = 0, 0
-        interface.controller_commands(self._robot.settings.topics.controller).subscription(node, self._on_target)
+        interface.controller_commands(self._robot.settings.topics).subscription(node, self._on_target)
         node.create_timer(PERIOD, self._tick)
         self._operator = operator
 

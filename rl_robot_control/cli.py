@@ -236,6 +236,9 @@ def deploy(
                                                             'switches to it with use_NAME:SECONDS.')] = None,
         fallback: Annotated[str, typer.Option(help='Policy that takes over where the active one fails.')] = '',
         motion_end: Annotated[str, typer.Option(help='After a motion: hold, loop, or the name of a policy.')] = 'hold',
+        controller: Annotated[str, typer.Option(help="Name of the joint controller; default: the robot's.")] = '',
+        controller_type: Annotated[str, typer.Option(help='What it takes: position, effort, trajectory, joint_state or '
+                                                          "drive; default: as the robot's YAML says.")] = '',
         dry_run: Annotated[bool, typer.Option('--dry-run', help='Start nothing and move nothing: check the robot that '
                                                                 'is running, item by item.')] = False,
         namespace: Annotated[str, typer.Option(help='Of the running robot, for --dry-run.')] = '',
@@ -245,18 +248,22 @@ def deploy(
     """Run a policy on the simulated robot in real time: simulation, shield and inference node, each a process."""
     from rl_robot_control.policies import find_policy
     from rl_robot_control.policies.gate import read_policy
+    from rl_robot_control.robots import load_robot
     from rl_robot_control.ros.command_profile import parse_profile
     from rl_robot_control.ros.processes import require_rclpy
     require_rclpy()
     if dry_run:
-        _dry_run(read_policy(find_policy(policy), robot=robot, rate=rate), robot, namespace, driver, seconds, as_json)
+        checked = read_policy(find_policy(policy), robot=robot, rate=rate)
+        model = load_robot(robot or checked.manifest.robot).with_controller(controller, controller_type)
+        _dry_run(checked, model, namespace, driver, seconds, as_json)
         return
     path, profile = find_policy(policy), parse_profile(commands)
     checked, out = read_policy(path, robot=robot, rate=rate), _fresh(out, 'deploy')
     from rl_robot_control.ros.deployment import deploy as run
     with progress('deploying') as show:
         result = run(path, profile=profile, out=out, robot=robot, rate=rate, also=also or [], fallback=fallback,
-                     motion_end=motion_end, record=record, progress=show)
+                     motion_end=motion_end, controller=controller, controller_type=controller_type, record=record,
+                     progress=show)
     summary: dict[str, Any] = {
         'robot': result.robot, 'duration': result.duration, 'interruption': result.interruption,
         'recording': str(result.recording) if record else None, 'logs': str(result.log_directory)}
@@ -398,15 +405,14 @@ def _robots(backend: str, robot: str, task: Any, logs: Path | None, training: bo
                              held=loaded.settings.base == 'held', gains=gains)
 
 
-def _dry_run(checked: Any, robot: str | None, namespace: str, driver: str, seconds: float, as_json: bool) -> None:
+def _dry_run(checked: Any, robot: Any, namespace: str, driver: str, seconds: float, as_json: bool) -> None:
     """Print the checklist of a running robot; it ends with 1 where an item fails."""
     import os
 
     from rl_robot_control.policies.runner import PolicyRunner
-    from rl_robot_control.robots import load_robot
     from rl_robot_control.ros.bring_up import check, listen
     from rl_robot_control.ros.inference_core import needed_quantities
-    runner = PolicyRunner(checked, load_robot(robot or checked.manifest.robot))
+    runner = PolicyRunner(checked, robot)
     with progress('dry run') as show:
         show(f'listening for {seconds:g} s', 0.0)
         heard = listen(runner.robot, int(os.environ.get('ROS_DOMAIN_ID') or 0), namespace, seconds, driver=driver)

@@ -134,9 +134,10 @@ class MujocoBackend:
             self._held_base = self._state[:, self._base_q].copy() if on else None
             self.model.dof_armature[:6] = GANTRY_INERTIA if on else 0.0
 
-    def set_gains(self, stiffness: FloatArray, damping: FloatArray) -> None:
-        """Set the drives' gains (J,) [N·m/rad], [N·m·s/rad] in all worlds."""
+    def set_gains(self, stiffness: FloatArray, damping: FloatArray, effort: FloatArray | float = 0.0) -> None:
+        """Set the drives' gains (J,) [N·m/rad], [N·m·s/rad] in all worlds, and an effort (J,) [N·m] that they add."""
         self.model.actuator_gainprm[:, 0] = stiffness[self._free]
+        self.model.actuator_biasprm[:, 0] = np.broadcast_to(effort, stiffness.shape)[self._free]
         self.model.actuator_biasprm[:, 1] = -stiffness[self._free]
         self.model.actuator_biasprm[:, 2] = -damping[self._free]
 

@@ -9,18 +9,22 @@ What is wrong with the robot's surroundings latches, too: a second publisher on 
 warning, and with ``require_supervisor`` it latches. When the robot's states do not follow from one another (a
 simulation was reset, a clock was set), the past is forgotten in real time as well, but no latch is.
 
-While no safe target is known (no valid state), nothing is published: the robot's own command time-out then damps it. In
-real time nothing is published before the first command, either: whatever holds the robot until then goes on holding it.
+While no safe target is known (no valid state), nothing is published: the robot's own command time-out then damps it
+(drives that take gains are told to damp, and efforts become 0: ``ros/controllers.py``). In real time nothing is
+published before the first command, either: whatever holds the robot until then goes on holding it.
 
 Time-outs are counted by this node's own timer, which also looks at each new state: one that is invalid or tilted need
 not wait for the next command. Where publishers promise a deadline or a lease, the middleware's events are a second
 line: each one makes the shield look at once.
 
+A controller that takes efforts (``controller_type``) is told again at each new joint state, with the same targets.
+
 Subscribes: ``joint_states``, ``imu`` (unless the base is fixed), ``policy/command``,
 ``shield/emergency_stop_heartbeat``, ``supervisor/status``; and where the robot's limits need them, ``odom`` for the
 height and ``contacts/<frame>``: a robot may lack these, but one that had them and lost them is damped.
-Publishes: ``<controller>/commands``, ``shield/status`` (at 5 Hz and at every change of mode), ``shield/heartbeat`` (for
-the supervisor; by the thread that filters the commands, so that it ceases where that hangs).
+Publishes: what the robot's controller takes, as a rule ``<controller>/commands``; ``shield/status`` (at 5 Hz and at
+every change of mode), ``shield/heartbeat`` (for the supervisor; by the thread that filters the commands, so that it
+ceases where that hangs).
 Serves: ``shield/emergency_stop``, ``shield/rearm``, and in lock-step ``shield/reset``, by which whoever has reset the
 simulation makes the shield forget the past; its message is the stamp [ns] of the latest state that has arrived.
 """
@@ -41,14 +45,24 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import UInt8
 
-from rl_robot_control.robots import RobotModel, load_robot
+from rl_robot_control.robots import RobotModel
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.continuity import Continuity
-from rl_robot_control.ros.conversions import CommandCodec, ControllerCodec, MessageError, StateDecoder, to_nanoseconds
+from rl_robot_control.ros.controllers import Aim, make_controller
+from rl_robot_control.ros.conversions import CommandCodec, MessageError, StateDecoder, to_nanoseconds
 from rl_robot_control.ros.emergency_stop import EmergencyStopLink
 from rl_robot_control.ros.links import LinkMonitor
 from rl_robot_control.ros.lockstep import Instant
-from rl_robot_control.ros.parameters import ROBOT, Parameter, ParameterTable, check_length, gains
+from rl_robot_control.ros.parameters import (
+    CONTROLLER,
+    CONTROLLER_TYPE,
+    ROBOT,
+    Parameter,
+    ParameterTable,
+    check_length,
+    declare_robot,
+    gains,
+)
 from rl_robot_control.ros.runtime import run_node
 from rl_robot_control.ros.shield_status import Corrections, as_message, guard_status, link_status, mode_status
 from rl_robot_control.ros.supervision import Guard
@@ -69,7 +83,7 @@ _FOLLOWING = (ShieldMode.ACTIVE, ShieldMode.BRAKING)
 def parameter_table(robot: RobotModel) -> ParameterTable:
     """The node's parameters; the gains' defaults are the robot's."""
     return ParameterTable('Shield', [
-        ROBOT,
+        ROBOT, CONTROLLER, CONTROLLER_TYPE,
         Parameter(name='mode', default='realtime', choices=('lockstep', 'realtime'),
                   description='Whether time is the monotonic clock or the simulation'),
         Parameter(name='control_period', default=0.02, unit='s', minimum=0.001, maximum=1.0,
@@ -105,7 +119,7 @@ class ShieldNode(Node):
 
     def __init__(self) -> None:
         super().__init__('shield')
-        self._robot = robot = load_robot(ParameterTable('Robot', [ROBOT]).declare(self).robot)
+        self._robot = robot = declare_robot(self)
         table = parameter_table(robot)
         self._settings = settings = table.declare(self)
         self.lockstep = settings.mode == 'lockstep'
@@ -116,7 +130,10 @@ class ShieldNode(Node):
         table.on_change(self, self._on_change)
         self._optional_timeout = settings.optional_timeout
         self.joint_names = robot.joint_names
-        self._decoder, self._policy, self._controller = StateDecoder(robot), CommandCodec(robot), ControllerCodec(robot)
+        self._decoder, self._policy = StateDecoder(robot), CommandCodec(robot)
+        self._controller = make_controller(robot, self.period, self.lockstep)
+        self._controller.set_gains(settings.stiffness, settings.damping)
+        self._aim: Aim | None = None  # the latest; None: nothing is published
         self._malformed = JointCommand(stamp=np.array([np.nan]), position=np.empty((1, 0)))  # the core counts it
         self._waiting: JointState | None = None  # lock-step: a command whose state is still on its way
         self._prepared: tuple[int, RobotState | None] = -1, None  # lock-step: stamp [ns] and state
@@ -147,6 +164,7 @@ class ShieldNode(Node):
         """The drives have got other gains; whoever sets them there sets them here first."""
         values = {name: changes.get(name, getattr(self._settings, name)) for name in ('stiffness', 'damping')}
         self.shield.retune(self._limits(**values))
+        self._controller.set_gains(**values)
         self._settings = dataclasses.replace(self._settings, **values)
 
     def _connect(self, robot: Any) -> None:
@@ -156,7 +174,7 @@ class ShieldNode(Node):
         optional = self._optional_topics(robot)
         self._sensors = Instant(topics | optional if self.lockstep else topics)
         self._extras = self._sensors if self.lockstep else Instant(optional)
-        self._topic = interface.controller_commands(robot.settings.topics.controller)
+        self._topic = interface.controller_commands(robot.settings.topics)
         self._commands = self._topic.publisher(self)
         self._status = interface.SHIELD_STATUS.publisher(self)
         self._inputs = [topic.subscription(self, self._receiver(name), best_effort=not self.lockstep)
@@ -276,6 +294,8 @@ class ShieldNode(Node):
         def then() -> None:
             self._received[topic] = time.monotonic()
             self._news = True
+            if self._controller.follows_state and topic == 'joint_states':
+                self._tell_again()
 
         return instant.receiver(topic, then)
 
@@ -310,10 +330,25 @@ class ShieldNode(Node):
         self._cycle_time = time.monotonic()
         self.output = output = self.shield.step(state, command, now=now, state_age=state_age)
         self._corrections.note(output)
-        if output.valid[0] and (self.lockstep or output.mode[0] not in _WAITING):
-            checked = None if state is None else round(state.time[0] * 1e9)
-            self._commands.publish(self._controller.encode(output.command.position[0], answers, checked))
+        speaks = self.lockstep or output.mode[0] not in _WAITING
+        self._aim = Aim(position=output.command.position[0] if output.valid[0] else None, state=state,
+                        damped=output.mode[0] not in _FOLLOWING, answers=answers,
+                        checked=None if state is None else round(state.time[0] * 1e9)) if speaks else None
+        self._tell()
         self._note_mode(output.reasons[0])
+
+    def _tell(self) -> None:
+        """Publish what the robot's controller is to do, where anything safe can be said."""
+        message = None if self._aim is None else self._controller.encode(self._aim)
+        if message is not None:
+            self._commands.publish(message)
+
+    def _tell_again(self) -> None:
+        """An effort is good for one state: the next one needs another, although the targets are the same."""
+        state = self._state()
+        if self._aim is not None and state is not None:
+            self._aim = dataclasses.replace(self._aim, state=state)
+            self._tell()
 
     def _note_mode(self, why: str) -> None:
         """Every transition stands in the log once, and on shield/status at once."""

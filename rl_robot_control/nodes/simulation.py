@@ -7,8 +7,8 @@ One that hangs from the gantry (``hold_until_command``) holds its pose until the
 
 Publishes: ``joint_states``, ``imu``, ``odom``, ``contacts/<frame>``, ``/clock``; in real time ``diagnostics`` (once a
 second and at every change: whether the drives follow commands, hold a pose or are damped).
-Subscribes: ``<controller>/commands`` (a command of the wrong size or with NaN is refused, and so is one that says that
-it answers another state than the latest).
+Subscribes: what the robot's controller takes, as a rule ``<controller>/commands`` (one of the wrong size or with NaN is
+refused, and so is one that says that it answers another state than the latest).
 Serves: ``simulation/reset`` (applies ``seed`` and ``reset.*``; its message is the new state's stamp [ns]),
 ``simulation/pause``, ``simulation/release`` (lets go of the base that ``hold_until_command`` holds).
 """
@@ -29,10 +29,20 @@ from std_msgs.msg import Float64MultiArray
 from rl_robot_control.backends.mujoco import MujocoBackend
 from rl_robot_control.backends.physics import PhysicsSettings
 from rl_robot_control.errors import ConfigurationError
-from rl_robot_control.robots import RobotModel, load_robot
+from rl_robot_control.robots import RobotModel
 from rl_robot_control.ros import interface
-from rl_robot_control.ros.conversions import ControllerCodec, MessageError
-from rl_robot_control.ros.parameters import ROBOT, Parameter, ParameterTable, check_length, gains
+from rl_robot_control.ros.controllers import DriveTargets, make_controller
+from rl_robot_control.ros.conversions import MessageError
+from rl_robot_control.ros.parameters import (
+    CONTROLLER,
+    CONTROLLER_TYPE,
+    ROBOT,
+    Parameter,
+    ParameterTable,
+    check_length,
+    declare_robot,
+    gains,
+)
 from rl_robot_control.ros.runtime import LONGEST_WAIT, run_node, spin
 from rl_robot_control.ros.state_publisher import StatePublisher
 from rl_robot_control.types import FloatArray, InitialState, JointCommand, RobotState
@@ -50,7 +60,7 @@ def parameter_table(robot: RobotModel) -> ParameterTable:
                          description=f'{meaning} after a reset; empty: that of the default pose at rest')
 
     return ParameterTable('Simulation', [
-        ROBOT,
+        ROBOT, CONTROLLER, CONTROLLER_TYPE,
         Parameter(name='mode', default='realtime', choices=('lockstep', 'realtime'),
                   description='One control period per command, or the pace of the clock'),
         Parameter(name='timestep', default=0.005, unit='s', minimum=0.0001, maximum=0.02,
@@ -102,7 +112,7 @@ class SimulationNode(Node):
 
     def __init__(self) -> None:
         super().__init__('simulation')
-        self.robot = robot = load_robot(ParameterTable('Robot', [ROBOT]).declare(self).robot)
+        self.robot = robot = declare_robot(self)
         self.table = parameter_table(robot)
         self.settings = settings = self.table.declare(self)
         self.lockstep = settings.mode == 'lockstep'
@@ -115,13 +125,16 @@ class SimulationNode(Node):
         self._period = round(self.period * 1e9)
         self.stamp = 0  # of the latest state [ns]; it never goes back, and 0 is the stamp that nobody sets
         self.paused, self._paused_at, self.overruns, self.refused = False, 0.0, 0, 0
-        self._codec = ControllerCodec(robot)
+        self._controller = make_controller(robot, settings.control_period, self.lockstep)
+        # An effort answers one state; steps made up for at once would go on with an old one, and shake the robot.
+        self.largest_backlog = 0.0 if self._controller.follows_state else LARGEST_BACKLOG
         self._publisher = StatePublisher(self, robot, None if self.lockstep else STATE_DEADLINE)
         self._diagnostics, self._reported = interface.DIAGNOSTICS.publisher(self), ''
-        self._target: FloatArray | None = None  # (J,) [rad]
+        self._told: DriveTargets | None = None  # what the drives follow
+        self._from = robot.default_position  # (J,) targets when that came [rad]
         self._received = 0.0  # when, by the monotonic clock [s]
         self._reset()
-        topic = interface.controller_commands(robot.settings.topics.controller)
+        topic = interface.controller_commands(robot.settings.topics)
         topic.subscription(self, self._on_command)
         interface.SIMULATION_RESET.server(self, self._on_reset)
         interface.SIMULATION_PAUSE.server(self, self._on_pause)
@@ -132,15 +145,27 @@ class SimulationNode(Node):
 
     def _on_command(self, message: Float64MultiArray) -> None:
         try:
-            position, answers = self._codec.decode(message)
+            told = self._controller.decode(message)
         except MessageError as error:
             return self._refuse(str(error))
-        if answers is not None and answers != self.stamp:
-            return self._refuse(f'the command answers the state of {answers} ns; the latest is of {self.stamp} ns.')
-        self._target, self._received = position, time.monotonic()
-        if self.lockstep and not self.paused:
-            self._step(position)
+        if told.answers is not None and told.answers != self.stamp:
+            return self._refuse(f'the command answers the state of {told.answers} ns; the latest is of '
+                                f'{self.stamp} ns.')
+        self._from = self._target(time.monotonic())
+        self._told, self._received = told, time.monotonic()
+        if not self.lockstep:
+            self._set_gains(damped=False)
+        elif not self.paused:
+            self._step(told.position)
         return None
+
+    def _target(self, now: float) -> FloatArray:
+        """Where the drives are to be now (J,) [rad]: on the way to what they were told, where that takes time."""
+        told = self._told
+        if told is None or told.position is None:
+            return self.robot.default_position
+        share = min((now - self._received) / told.duration, 1.0) if told.duration > 0.0 else 1.0
+        return told.position if share == 1.0 else self._from + share * (told.position - self._from)
 
     def _refuse(self, why: str) -> None:
         self.refused += 1
@@ -156,7 +181,7 @@ class SimulationNode(Node):
 
     def _reset(self) -> None:
         self.settings = self.table.read(self)
-        self._target = None
+        self._told = None
         self.world.hold_base(False)
         state = self.world.reset(initial_state(self.robot, self.settings), np.array([0]))
         self.world.hold_base(self.settings.hold_until_command)
@@ -168,7 +193,11 @@ class SimulationNode(Node):
         if damped:
             self.world.damp()
         else:
-            self.world.set_gains(np.array(self.settings.stiffness), np.array(self.settings.damping))
+            stiffness, damping = np.array(self.settings.stiffness), np.array(self.settings.damping)
+            told = self._told
+            if told is not None and told.stiffness is not None:
+                stiffness, damping = told.stiffness, told.damping
+            self.world.set_gains(stiffness, damping, 0.0 if told is None else told.feed_forward(damping))
 
     def advance(self) -> None:
         """One period of real time."""
@@ -177,14 +206,14 @@ class SimulationNode(Node):
             self._set_gains(damped=silent)
             if silent:
                 self.get_logger().warning(f'no command for {self.settings.command_timeout} s: damping the robot.')
-        self._step(self.robot.default_position if self._target is None else self._target)
+        self._step(self._target(time.monotonic()))
         if self.drives != self._reported:
             self._report()
 
     @property
     def drives(self) -> str:
         """What the drives do: ``damped``, ``holding`` a pose before the first command, or ``following`` commands."""
-        return 'damped' if self.damped else 'holding' if self._target is None else 'following'
+        return 'damped' if self.damped else 'holding' if self._told is None else 'following'
 
     def _report(self) -> None:
         self._reported = self.drives
@@ -198,7 +227,7 @@ class SimulationNode(Node):
 
     def _silent(self) -> bool:
         """Whether commands have ceased; a robot hung up in its pose holds it until the first one."""
-        if self._target is None:
+        if self._told is None:
             return not self.settings.hold_until_command
         return time.monotonic() - self._received > self.settings.command_timeout
 
@@ -211,8 +240,8 @@ class SimulationNode(Node):
         waiting = self.lockstep and self.paused and not request.data and self._received > self._paused_at
         self.paused, self._paused_at = request.data, time.monotonic()
         response.success, response.message = True, 'paused' if self.paused else 'running'
-        if waiting and self._target is not None:  # a command came in the meantime, and its sender waits for the answer
-            self._step(self._target)
+        if waiting and self._told is not None:  # a command came in the meantime, and its sender waits for the answer
+            self._step(self._told.position)
         return response
 
     def _on_release(self, _: Any, response: Any) -> Any:
@@ -268,7 +297,7 @@ def run_realtime(node: SimulationNode, executor: Any) -> None:
             node.overruns += 1
             node.get_logger().warning(f'the simulation is {late:.3f} s late ({node.overruns} late periods so far).',
                                       throttle_duration_sec=WARNING_PERIOD)
-        if late > LARGEST_BACKLOG:
+        if late > node.largest_backlog:
             due = time.monotonic()
 
 

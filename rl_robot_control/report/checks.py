@@ -67,18 +67,28 @@ def check_bounds(recording: Recording, robot: RobotModel, limits: ShieldLimits, 
         limits: The shield's limits.
         control_period: Time between two commands [s].
     """
-    commands, states = recording.commands, recording.states
+    states, efforts = recording.states, recording.efforts
+    told = _check_targets(recording, robot, limits, control_period) if not len(efforts) else [
+        _judge('commanded effort', 'N·m', robot, efforts.received, np.abs(efforts.effort) - robot.effort_limit)]
+    return [
+        *told,
+        _judge('measured position', 'rad', robot, states.received,
+               outside(states.position, robot.position_lower, robot.position_upper)),
+        _judge('measured velocity', 'rad/s', robot, states.received, np.abs(states.velocity) - robot.velocity_limit),
+    ]
+
+
+def _check_targets(recording: Recording, robot: RobotModel, limits: ShieldLimits, control_period: float
+                   ) -> list[BoundCheck]:
+    commands = recording.commands
     lower, upper = limits.position_lower - limits.overshoot, limits.position_upper + limits.overshoot
-    seen, led = latest(states.received, commands.sent) >= 0, ~damped(recording)
+    seen, led = latest(recording.states.received, commands.sent) >= 0, ~damped(recording)
     return [
         _judge('commanded position', 'rad', robot, commands.received, outside(commands.position, lower, upper), led),
         _judge('commanded overshoot', 'rad', robot, commands.received, overshoot_excess(recording, limits), seen & led),
         _judge('reference velocity', 'rad/s', robot, commands.received[1:],
                np.abs(reference_velocity(recording, control_period)) - limits.velocity),
         _judge('implied torque', 'N·m', robot, commands.received, torque_excess(recording, limits), seen),
-        _judge('measured position', 'rad', robot, states.received,
-               outside(states.position, robot.position_lower, robot.position_upper)),
-        _judge('measured velocity', 'rad/s', robot, states.received, np.abs(states.velocity) - robot.velocity_limit),
     ]
 
 

@@ -72,6 +72,13 @@ class JointTargets(Stream):
 
 
 @dataclass(frozen=True, kw_only=True)
+class JointEfforts(Stream):
+    """``<controller>/commands`` of a controller that takes efforts and no positions."""
+
+    effort: FloatArray = _empty(0, 1)  # (M, J) [N·m]
+
+
+@dataclass(frozen=True, kw_only=True)
 class VelocityCommands(Stream):
     """``cmd_vel``."""
 
@@ -105,6 +112,7 @@ class Recording:
     imu: ImuStates = field(default_factory=ImuStates)
     requests: JointTargets = field(default_factory=JointTargets)
     commands: JointTargets = field(default_factory=JointTargets)
+    efforts: JointEfforts = field(default_factory=JointEfforts)  # where the controller takes them in place of commands
     velocity_commands: VelocityCommands = field(default_factory=VelocityCommands)
     status: ShieldStatus = field(default_factory=ShieldStatus)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 from pydantic import Field
@@ -22,6 +23,9 @@ from rl_robot_control.types import BoolArray, FloatArray, InitialState
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Vector3 = tuple[float, float, float]
+ControllerType = Literal['position', 'effort', 'trajectory', 'joint_state', 'drive']
+CONTROLLER_TYPES: tuple[str, ...] = get_args(ControllerType)
+TOPIC_NAME = r'/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*'
 
 
 @settings
@@ -107,7 +111,8 @@ class MirrorSettings:
 class TopicSettings:
     """The robot's own topic names, relative to its namespace."""
 
-    controller: str = 'joint_group_position_controller'
+    controller: Annotated[str, Field(pattern=f'^{TOPIC_NAME}$')] = 'joint_group_position_controller'
+    controller_type: ControllerType = 'position'  # see ``ros/controllers.py``
 
 
 @settings
@@ -173,6 +178,26 @@ class RobotModel:
     def floating(self) -> bool:
         """Whether the base moves."""
         return self.settings.base.kind == 'floating'
+
+    def with_controller(self, controller: str = '', controller_type: str = '') -> RobotModel:
+        """The same robot with another joint controller.
+
+        Args:
+            controller: Its name; empty: as it is.
+            controller_type: One of ``CONTROLLER_TYPES``; empty: as it is.
+
+        Raises:
+            ConfigurationError: It is no name for a topic, or there is no such type.
+        """
+        if controller and not re.fullmatch(TOPIC_NAME, controller, re.ASCII):
+            raise ConfigurationError(f"controller '{controller}' is no name for a topic: letters, digits and "
+                                     "underscores are needed, in parts divided by '/'.")
+        if controller_type and controller_type not in CONTROLLER_TYPES:
+            raise UnknownNameError('type of controller', controller_type, CONTROLLER_TYPES)
+        topics = self.settings.topics
+        topics = dataclasses.replace(topics, controller=controller or topics.controller,
+                                     controller_type=controller_type or topics.controller_type)
+        return dataclasses.replace(self, settings=dataclasses.replace(self.settings, topics=topics))
 
     def joint_indices(self, patterns: Sequence[str]) -> np.ndarray:
         """Indices of the joints that the regular expressions match, in the order of the patterns.

@@ -19,7 +19,8 @@ from rl_robot_control.backends.kinematics import FrameKinematics
 from rl_robot_control.errors import BackendError, BackendTimeoutError
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.ros import interface
-from rl_robot_control.ros.conversions import CommandCodec, ControllerCodec, StateDecoder, to_time
+from rl_robot_control.ros.controllers import make_controller
+from rl_robot_control.ros.conversions import CommandCodec, StateDecoder, to_time
 from rl_robot_control.ros.lockstep import Instant
 from rl_robot_control.ros.runtime import LONGEST_WAIT, make_executor
 from rl_robot_control.types import FloatArray, InitialState, JointCommand, RobotState
@@ -57,7 +58,8 @@ class RosBackend:
         self._start = 0  # stamp of the latest reset's state [ns]
         self._time = np.nan  # of the latest state, since the reset [s]
         self._connected = False
-        self._decoder, self._codec, self._controller = StateDecoder(robot), CommandCodec(robot), ControllerCodec(robot)
+        self._decoder, self._codec = StateDecoder(robot), CommandCodec(robot)
+        self._controller = make_controller(robot, control_period, lockstep=True)
         self._kinematics = FrameKinematics(robot)
         self._context = rclpy.Context()
         rclpy.init(context=self._context, domain_id=domain_id, signal_handler_options=SignalHandlerOptions.NO)
@@ -133,7 +135,7 @@ class RosBackend:
         self._sensors = Instant(everything)
         self._subscriptions = [topic.subscription(node, self._sensors.receiver(name))
                                for name, topic in everything.items()]
-        echo = interface.controller_commands(robot.settings.topics.controller)
+        echo = interface.controller_commands(robot.settings.topics)
         self._echo_topic, self._echoed = echo.name, -1  # stamp [ns] that the latest applied command answers
         self._subscriptions.append(echo.subscription(node, self._on_echo))
         services = (interface.SIMULATION_RESET, interface.SHIELD_RESET,
@@ -141,8 +143,8 @@ class RosBackend:
         self._clients = {service.name: service.client(node) for service in services}
 
     def _on_echo(self, message: Float64MultiArray) -> None:
-        position, answers = self._controller.decode(message)
-        self.applied, self._echoed = position[None], -1 if answers is None else answers
+        told = self._controller.decode(message)
+        self.applied, self._echoed = told.position[None], -1 if told.answers is None else told.answers
 
     def _arrived(self, stamp: int) -> bool:
         """Whether the whole state of an instant is there, and the command that led to it.

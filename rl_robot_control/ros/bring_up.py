@@ -78,7 +78,7 @@ def listen(robot: RobotModel, domain_id: int, namespace: str = '', seconds: floa
     """
     heard = Heard(seconds=seconds)
     joints, imus = [], []
-    controller = interface.controller_commands(robot.settings.topics.controller)
+    controller = interface.controller_commands(robot.settings.topics)
     with Operator(domain_id, namespace) as operator:
         def note(topic: Any, keep: list[Any] | None) -> None:
             def receive(message: Any) -> None:
@@ -277,7 +277,7 @@ def _gains(heard: Heard, robot: RobotModel, what: str, node: str) -> Item:
 
 
 def _connections(heard: Heard, robot: RobotModel, shield: str) -> list[Item]:
-    controller = interface.controller_commands(robot.settings.topics.controller).name
+    controller = interface.controller_commands(robot.settings.topics).name
     publishers, listeners = heard.publishers.get(controller, []), heard.listeners.get(controller, [])
     others = [name for name in publishers if name.rpartition('/')[2] != shield]
     items = [Item('shield', bool(heard.shield_mode) and heard.shield_mode != 'LATCHED',

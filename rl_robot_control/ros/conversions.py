@@ -16,7 +16,6 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import WrenchStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import Imu, JointState
-from std_msgs.msg import Float64MultiArray, MultiArrayDimension
 
 from rl_robot_control.errors import RobotControlError
 from rl_robot_control.robots import RobotModel
@@ -231,49 +230,6 @@ class CommandCodec:
         index = self._order.index(message.name)
         position = ordered(message.position, index, len(message.name), 'position')
         return JointCommand(stamp=np.array([to_seconds(message.header.stamp)]), position=position[None])
-
-
-class ControllerCodec:
-    """``<controller>/commands``: targets in the robot's joint order, as ros2_control's forward controllers take them.
-
-    The type has no header. In lock-step the label of its one dimension says which state it answers; controllers ignore
-    the label. In real time it says which state the shield held, for whoever checks a recording.
-    """
-
-    def __init__(self, robot: RobotModel) -> None:
-        self._count = robot.num_joints
-        self._message = Float64MultiArray()
-        self._dimension = MultiArrayDimension(size=self._count, stride=self._count)
-
-    def encode(self, position: FloatArray, answers: int | None = None, checked: int | None = None) -> Float64MultiArray:
-        """The message (reused) for targets (J,) [rad].
-
-        Args:
-            position: The targets.
-            answers: Stamp [ns] of the state that they answer; None in real time.
-            checked: Stamp [ns] of the state against which they were checked, where that is not the same.
-        """
-        self._message.data = doubles(position)
-        if answers is not None or checked is not None:
-            self._dimension.label = f'{CHECKED_LABEL}{checked}' if answers is None else f'{STAMP_LABEL}{answers}'
-            self._message.layout.dim = [self._dimension]
-        return self._message
-
-    def decode(self, message: Float64MultiArray) -> tuple[FloatArray, int | None]:
-        """Targets (J,) [rad], and the stamp [ns] of the state that they answer where the sender says so.
-
-        Raises:
-            MessageError: The size is wrong or a value is not finite.
-        """
-        if len(message.data) != self._count:
-            raise MessageError(f'the command holds {len(message.data)} values; the robot has {self._count} joints.')
-        position = np.array(message.data, dtype=np.float64)
-        if not np.isfinite(position).all():
-            bad = int(np.flatnonzero(~np.isfinite(position))[0])
-            raise MessageError(f'the command holds {position[bad]} at index {bad}; finite values are needed.')
-        label = message.layout.dim[0].label if message.layout.dim else ''
-        digits = label.removeprefix(STAMP_LABEL)
-        return position, int(digits) if label.startswith(STAMP_LABEL) and digits.isdecimal() else None
 
 
 def _unmeasured(robot: RobotModel) -> RobotState:

@@ -48,7 +48,8 @@ class DeploymentResult:
 
 
 def deploy(policy: Path, *, profile: CommandProfile, out: Path, robot: str | None = None, rate: float | None = None,
-           also: Sequence[str] = (), fallback: str = '', motion_end: str = 'hold', record: bool = True,
+           also: Sequence[str] = (), fallback: str = '', motion_end: str = 'hold', controller: str = '',
+           controller_type: str = '', record: bool = True,
            progress: Progress = lambda what, share: None) -> DeploymentResult:
     """Let a policy drive the simulated robot in real time, behind the shield, each in a process of its own.
 
@@ -61,6 +62,8 @@ def deploy(policy: Path, *, profile: CommandProfile, out: Path, robot: str | Non
         also: More policies to load, each NAME=FILE; the schedule may switch to them.
         fallback: Policy that takes over where the active one fails; empty: none.
         motion_end: What follows the end of a motion: hold, loop, or the name of a policy.
+        controller: Name of the joint controller; empty: the robot's.
+        controller_type: What it takes, one of ``robots.CONTROLLER_TYPES``; empty: the robot's.
         record: Whether to record the topics.
         progress: Called about 20 times a second.
 
@@ -73,9 +76,9 @@ def deploy(policy: Path, *, profile: CommandProfile, out: Path, robot: str | Non
     recording = Path(out) / 'recording.mcap' if record else None
     with NodeGroup(Path(out) / 'logs') as group, Operator(group.domain.id, watch=group.check) as operator:
         progress('starting the processes', 0.0)
-        _start_real_time(group, checked, name, recording, {
+        _start_real_time(group, checked, recording, {
             'policies': [_absolute(entry) for entry in also], 'fallback': fallback, 'motion_end': motion_end,
-            'rate': rate or 0.0})
+            'rate': rate or 0.0}, {'robot': name, 'controller': controller, 'controller_type': controller_type})
         operator.wait_until(lambda: operator.value('shield', 'mode') != '', 'the shield runs', START_TIMEOUT)
         progress('loading the policy', 0.0)
         request(group, operator, 'configure')
@@ -178,8 +181,7 @@ def _absolute(entry: str) -> str:
 
 def physics_parameters(physics: PhysicsSettings) -> dict[str, Any]:
     """The simulation node's parameters of the same names."""
-    values = to_plain(physics)
-    return {key: value for key, value in values.items() if value != []}  # an empty list has no type in ROS
+    return to_plain(physics)
 
 
 def request(group: NodeGroup, operator: Operator, transition: str) -> None:
@@ -194,18 +196,20 @@ def request(group: NodeGroup, operator: Operator, transition: str) -> None:
                           f'{node.last_words(4)}')
 
 
-def _start_real_time(group: NodeGroup, checked: CheckedModel, robot: str, recording: Path | None,
-                     inference: dict[str, Any]) -> None:
+def _start_real_time(group: NodeGroup, checked: CheckedModel, recording: Path | None, inference: dict[str, Any],
+                     robot: dict[str, str]) -> None:
     manifest = checked.manifest
     gains = _gains(manifest)
+    kind = load_robot(robot['robot']).with_controller(controller_type=robot['controller_type']).settings.topics
+    # An effort is good for one state: with the drives' loop closed over topics, states must come faster.
+    period = 0.002 if kind.controller_type == 'effort' else 0.005
     if recording is not None:
-        group.start('recorder', {'robot': robot, 'out': str(recording)}, module='rl_robot_control.ros.recorder')
-    group.start('simulation', {'robot': robot, 'mode': 'realtime', 'timestep': 0.005, 'collisions': 'full',
-                               'hold_until_command': True, **gains})
-    group.start('shield', {'robot': robot, 'mode': 'realtime', 'control_period': manifest.control_period, **gains})
-    group.start('supervisor', {'robot': robot})
-    group.start('inference', {'robot': robot, 'policy': str(checked.path.resolve()),
-                              **{key: value for key, value in inference.items() if value != []}})
+        group.start('recorder', {**robot, 'out': str(recording)}, module='rl_robot_control.ros.recorder')
+    group.start('simulation', {**robot, 'mode': 'realtime', 'timestep': period, 'publish_period': period,
+                               'collisions': 'full', 'hold_until_command': True, **gains})
+    group.start('shield', {**robot, 'mode': 'realtime', 'control_period': manifest.control_period, **gains})
+    group.start('supervisor', {'robot': robot['robot']})
+    group.start('inference', {'robot': robot['robot'], 'policy': str(checked.path.resolve()), **inference})
 
 
 def _wait_until_connected(operator: Operator, record: bool) -> None:

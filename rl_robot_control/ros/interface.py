@@ -16,6 +16,9 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Bool, Float64MultiArray, UInt8
 from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from rl_robot_control.robots.model import TopicSettings
 
 # Only the newest sample of the loop is worth having, and a lost one would stop a lock-step: reliable, depth 1.
 LOOP_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
@@ -102,10 +105,14 @@ TRAINING_STATUS = Topic('training/status', DiagnosticArray, 'training → all; p
 CLOCK = Topic('/clock', Clock, 'simulation → all; simulated time')
 
 
-def controller_commands(controller: str) -> Topic:
-    """Position targets [rad] for the robot's joint controller, in the robot's joint order (ros2_control's forward
-    controllers)."""
-    return Topic(f'{controller}/commands', Float64MultiArray, 'shield → robot')
+def controller_commands(topics: TopicSettings) -> Topic:
+    """What the robot's joint controller is told; ``controllers.py`` says what each type means."""
+    name, kind = topics.controller, topics.controller_type
+    if kind == 'trajectory':
+        return Topic(f'{name}/joint_trajectory', JointTrajectory, 'shield → robot')
+    if kind == 'joint_state':
+        return Topic(name, JointState, 'shield → robot')
+    return Topic(f'{name}/commands', Float64MultiArray, 'shield → robot')
 
 
 def contact(frame: str) -> Topic:

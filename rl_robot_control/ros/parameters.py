@@ -19,7 +19,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
 from rl_robot_control.errors import ConfigurationError, UnknownNameError
-from rl_robot_control.robots import RobotModel
+from rl_robot_control.robots import CONTROLLER_TYPES, RobotModel, load_robot
 
 _KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'text',
           'double_array': 'a list of numbers', 'string_array': 'a list of texts'}
@@ -168,6 +168,20 @@ class ParameterTable:
 
 ROBOT = Parameter(name='robot', default='', required=True,
                   description='Robot: name in config/robots or path of a YAML file')
+
+CONTROLLER = Parameter(name='controller', default='', description="Name of the joint controller; empty: the robot's")
+CONTROLLER_TYPE = Parameter(name='controller_type', default='', choices=('', *CONTROLLER_TYPES),
+                            description="What the joint controller takes; empty: as the robot's YAML says")
+
+
+def declare_robot(node: Node) -> RobotModel:
+    """The robot that a node's parameters ``robot``, ``controller`` and ``controller_type`` name.
+
+    Raises:
+        ConfigurationError: There is none, or it cannot be read.
+    """
+    given = ParameterTable('Robot', [ROBOT, CONTROLLER, CONTROLLER_TYPE]).declare(node)
+    return load_robot(given.robot).with_controller(given.controller, given.controller_type)
 
 
 def gains(robot: RobotModel) -> list[Parameter]:

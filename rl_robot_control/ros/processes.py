@@ -161,6 +161,8 @@ class NodeGroup:
         for path in parameter_files:
             command += ['--params-file', str(path)]
         for key, value in (parameters or {}).items():
+            if isinstance(value, (list, tuple)) and not value:
+                continue  # an empty list has no type in ROS; it is every list's default
             command += ['-p', f'{key}:={yaml_value(value)}']
         for old, new in (remappings or {}).items():
             command += ['-r', f'{old}:={new}']

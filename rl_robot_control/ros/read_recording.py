@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections import defaultdict
 from pathlib import Path
@@ -12,11 +13,13 @@ from mcap.exceptions import McapError
 from mcap.records import Channel, Footer, Message, Metadata
 from mcap.stream_reader import CRCValidationError, StreamReader
 from rclpy.serialization import deserialize_message
+from std_msgs.msg import Float64MultiArray
 
-from rl_robot_control.errors import RobotControlError
+from rl_robot_control.errors import ConfigurationError, RobotControlError
 from rl_robot_control.report.recording import (
     BaseStates,
     ImuStates,
+    JointEfforts,
     JointStates,
     JointTargets,
     Recording,
@@ -25,7 +28,8 @@ from rl_robot_control.report.recording import (
 )
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.ros import interface
-from rl_robot_control.ros.conversions import CHECKED_LABEL, STAMP_LABEL, to_nanoseconds
+from rl_robot_control.ros.controllers import answered, make_controller
+from rl_robot_control.ros.conversions import CHECKED_LABEL, STAMP_LABEL, MessageError, to_nanoseconds
 from rl_robot_control.ros.interface import Topic
 from rl_robot_control.types import FloatArray
 
@@ -61,13 +65,18 @@ def read_recording(path: Path, robot: RobotModel) -> Recording:
     recorded = file.metadata.get('robot', robot.name)
     if recorded != robot.name:
         raise RecordingError(f"recording '{path}' is of robot '{recorded}', not of '{robot.name}'.")
+    try:
+        robot = robot.with_controller(file.metadata.get('controller', ''), file.metadata.get('controller_type', ''))
+    except ConfigurationError as error:
+        raise RecordingError(f"recording '{path}': {error}") from error
     firsts = [samples[0].received for samples in file.samples.values() if samples]
     reader = _Reader(file, robot, min(firsts, default=0))
     return Recording(
         robot=robot.name, joint_names=robot.joint_names, origin=reader.origin * 1e-9, complete=file.complete,
         metadata=file.metadata, lost={topic: _lost(samples) for topic, samples in file.samples.items()},
         states=reader.joint_states(), base=reader.base(), imu=reader.imu(), requests=reader.requests(),
-        commands=reader.commands(), velocity_commands=reader.velocity_commands(), status=reader.status())
+        commands=reader.commands(), efforts=reader.efforts(), velocity_commands=reader.velocity_commands(),
+        status=reader.status())
 
 
 def _read_file(path: Path) -> _File:
@@ -140,12 +149,30 @@ class _Reader:
         return JointTargets(**times, stamp=_stamps(messages), position=self._joints(messages, 'position'))
 
     def commands(self) -> JointTargets:
-        messages, times = self._messages(interface.controller_commands(self._robot.settings.topics.controller))
-        position = np.full((len(messages), self._robot.num_joints), np.nan)
-        for row, message in zip(position, messages):
-            if len(message.data) == len(row):
-                row[:] = message.data
+        if self._takes_efforts:
+            return JointTargets()
+        messages, times, position = self._told('position')
         return JointTargets(**times, stamp=np.array([_answered(message) for message in messages]), position=position)
+
+    def efforts(self) -> JointEfforts:
+        if not self._takes_efforts:
+            return JointEfforts()
+        _, times, effort = self._told('effort')
+        return JointEfforts(**times, effort=effort)
+
+    @property
+    def _takes_efforts(self) -> bool:
+        return self._robot.settings.topics.controller_type == 'effort'
+
+    def _told(self, what: str) -> tuple[list[Any], dict[str, FloatArray], FloatArray]:
+        """The controller's commands, their times, a field of ``DriveTargets`` (M, J), NaN where one is not valid."""
+        messages, times = self._messages(interface.controller_commands(self._robot.settings.topics))
+        controller = make_controller(self._robot, 0.0)
+        values = np.full((len(messages), self._robot.num_joints), np.nan)
+        for row, message in zip(values, messages):
+            with contextlib.suppress(MessageError):
+                row[:] = getattr(controller.decode(message), what)
+        return messages, times, values
 
     def base(self) -> BaseStates:
         messages, times = self._messages(interface.ODOM)
@@ -183,12 +210,11 @@ def _stamps(messages: list[Any]) -> FloatArray:
 
 def _answered(message: Any) -> float:
     """The state that a controller command answers or was checked against [s], where the shield says so; else NaN."""
-    label = message.layout.dim[0].label if message.layout.dim else ''
-    for prefix in (STAMP_LABEL, CHECKED_LABEL):
-        digits = label.removeprefix(prefix)
-        if label.startswith(prefix) and digits.isdecimal():
-            return int(digits) * 1e-9
-    return float('nan')
+    if isinstance(message, Float64MultiArray):
+        stamp = answered(message, STAMP_LABEL, CHECKED_LABEL)
+    else:
+        stamp = to_nanoseconds(message.header.stamp) or None
+    return float('nan') if stamp is None else stamp * 1e-9
 
 
 def _rows(messages: list[Any], names: str) -> FloatArray:

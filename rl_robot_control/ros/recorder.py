@@ -27,11 +27,12 @@ from rl_robot_control.robots import RobotModel, load_robot
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.interface import Topic
 from rl_robot_control.ros.message_text import definition, type_name
-from rl_robot_control.ros.parameters import Parameter, ParameterTable
+from rl_robot_control.ros.parameters import CONTROLLER, CONTROLLER_TYPE, Parameter, ParameterTable
 from rl_robot_control.ros.processes import die_with_parent
 
 PARAMETERS = ParameterTable('Recorder', (
     Parameter(name='robot', default='', description='robot whose topics are recorded: a name or a YAML file'),
+    CONTROLLER, CONTROLLER_TYPE,
     Parameter(name='out', default='', description='file to write, ending in .mcap; its folder is made'),
     Parameter(name='flush_period', default=1.0, minimum=0.01, maximum=60.0, unit='s',
               description='how much a kill may cost'),
@@ -44,7 +45,7 @@ def loop_topics(robot: RobotModel) -> list[Topic]:
     """The topics that make up a robot's loop."""
     contacts = [interface.contact(name) for name, frame in robot.settings.frames.items() if frame.contact]
     return [interface.JOINT_STATES, interface.IMU, interface.ODOM, *contacts, interface.CMD_VEL,
-            interface.POLICY_COMMAND, interface.controller_commands(robot.settings.topics.controller),
+            interface.POLICY_COMMAND, interface.controller_commands(robot.settings.topics),
             interface.SHIELD_STATUS]
 
 
@@ -116,9 +117,11 @@ class Recorder(Node):
             raise ConfigurationError(f"recorder: parameters 'robot' ({settings.robot!r}) and 'out' ({settings.out!r}, "
                                      "ending in .mcap) are needed, e.g. --ros-args -p robot:=unitree_g1 -p "
                                      'out:=run.mcap')
-        robot = load_robot(settings.robot)
+        robot = load_robot(settings.robot).with_controller(settings.controller, settings.controller_type)
+        topics = robot.settings.topics
         self.file = RecordingFile(Path(settings.out), {
-            'robot': robot.name, 'namespace': self.get_namespace(), 'joint_names': ' '.join(robot.joint_names)})
+            'robot': robot.name, 'namespace': self.get_namespace(), 'joint_names': ' '.join(robot.joint_names),
+            'controller': topics.controller, 'controller_type': topics.controller_type})
         for topic in loop_topics(robot):
             self._listen(topic)
         self.create_timer(settings.flush_period, self.file.flush)

@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import WrenchStamped
 from sensor_msgs.msg import Imu, JointState
-from std_msgs.msg import Float64MultiArray
 
 from rl_robot_control.ros.conversions import (
     CommandCodec,
-    ControllerCodec,
     JointOrder,
     MessageError,
     StateDecoder,
@@ -126,25 +124,6 @@ def test_a_contact_is_the_length_of_the_force(g1):
     assert state.contact_force[0, g1.frame_names.index('right_foot')] == 7.0
     with pytest.raises(MessageError, match="contact of frame 'tail'"):
         StateDecoder(g1).decode(message, contacts={'tail': wrench})
-
-
-def test_controller_commands_say_what_they_answer(g1):
-    codec = ControllerCodec(g1)
-    position, answers = codec.decode(codec.encode(g1.default_position, answers=20_000_000))
-    np.testing.assert_array_equal(position, g1.default_position)
-    assert answers == 20_000_000
-    assert ControllerCodec(g1).decode(Float64MultiArray(data=[0.0] * 29))[1] is None
-
-
-@pytest.mark.parametrize(('data', 'text'), [
-    ([0.0] * 28, 'holds 28 values; the robot has 29 joints'),
-    ([], 'holds 0 values'),
-    ([0.0] * 5 + [math.nan] + [0.0] * 23, 'holds nan at index 5'),
-    ([math.inf] + [0.0] * 28, 'holds inf at index 0'),
-])
-def test_bad_controller_commands_are_refused(g1, data, text):
-    with pytest.raises(MessageError, match=text):
-        ControllerCodec(g1).decode(Float64MultiArray(data=data))
 
 
 def test_stamps():

@@ -110,7 +110,7 @@ def test_policies_take_over_from_one_another_and_a_fallback_from_one_that_fails(
     rig.wait_for('inference', 'phase', 'running')
     rig.wait_for('shield', 'mode', 'ACTIVE')
     knee, out = robot.joint_names.index('left_knee_joint'), []
-    interface.controller_commands(robot.settings.topics.controller).subscription(
+    interface.controller_commands(robot.settings.topics).subscription(
         operator.node, lambda message: out.append(message.data[knee]))
 
     def settled(offset, begin=0):
@@ -262,7 +262,7 @@ def test_ramps_from_the_measured_pose_after_a_reset(rig, stop_inference):
     shoulder = robot.joint_names.index('left_shoulder_pitch_joint')
     pose[shoulder] += 0.6
     out, states = [], []
-    interface.controller_commands(robot.settings.topics.controller).subscription(
+    interface.controller_commands(robot.settings.topics).subscription(
         operator.node, lambda message: out.append(message.data[shoulder]))
     interface.JOINT_STATES.subscription(operator.node, lambda message: states.append(message.position[shoulder]))
     operator.wait_until(lambda: len(out) > 10 and states, 'commands stream', TIMEOUT)

@@ -52,7 +52,7 @@ def start(group, node, out: Path, **parameters):
     recorder = group.start('recorder', {'robot': 'unitree_g1', 'out': str(out), **parameters},
                            module='rl_robot_control.ros.recorder')
     topics = [interface.JOINT_STATES, interface.ODOM, interface.CMD_VEL, interface.POLICY_COMMAND,
-              interface.SHIELD_STATUS, interface.controller_commands(ROBOT.settings.topics.controller)]
+              interface.SHIELD_STATUS, interface.controller_commands(ROBOT.settings.topics)]
     publishers = [topic.publisher(node) for topic in topics]
     names = [publisher.topic_name for publisher in publishers]
     group.wait_until(lambda: all(f'hears {name}\n' in recorder.log.read_text() for name in names),

@@ -27,7 +27,7 @@ class Rig:
         if simulation:
             group.start('simulation', {'robot': robot.name, 'hold_until_command': True})
         self.joints = Ear(operator, interface.JOINT_STATES)
-        self.controller = interface.controller_commands(robot.settings.topics.controller)
+        self.controller = interface.controller_commands(robot.settings.topics)
         self.out = Ear(operator, self.controller)
         self.policy = interface.POLICY_COMMAND.publisher(operator.node)
         self.codec = CommandCodec(robot)

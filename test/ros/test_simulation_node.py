@@ -16,7 +16,8 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool
 
 from rl_robot_control.ros import interface
-from rl_robot_control.ros.conversions import ControllerCodec, to_nanoseconds
+from rl_robot_control.ros.controllers import Aim, make_controller
+from rl_robot_control.ros.conversions import to_nanoseconds
 
 PERIOD = 20_000_000  # one control period [ns]
 
@@ -26,12 +27,15 @@ class Rig:
 
     def __init__(self, group, operator, robot, **parameters):
         group.start('simulation', {'robot': robot.name, **parameters})
-        topic = interface.controller_commands(robot.settings.topics.controller)
+        topic = interface.controller_commands(robot.settings.topics)
         self.operator, self.node = operator, group.nodes['simulation']
-        self.commands, self.codec = topic.publisher(operator.node), ControllerCodec(robot)
+        self.commands, self.controller = topic.publisher(operator.node), make_controller(robot, 0.02)
         self.ear = Ear(operator, interface.JOINT_STATES)
         operator.wait_until(lambda: self.ear.connected and self.commands.get_subscription_count() > 0, 'connected',
                             30.0)
+
+    def command(self, position, answers=None):
+        self.commands.publish(self.controller.encode(Aim(position=position, answers=answers)))
 
     def reset(self):
         """Reset until the state is heard here: at first the simulation may not know its listener yet."""
@@ -66,10 +70,13 @@ class Rig:
 def test_a_bad_command_is_refused_without_a_step(group, operator, g1, data, answers, why):
     rig = Rig(group, operator, g1, mode='lockstep')
     stamp = rig.reset()
-    rig.commands.publish(rig.codec.encode(np.array(data), answers) if answers else Float64MultiArray(data=data))
+    if answers:
+        rig.command(np.array(data), answers)
+    else:
+        rig.commands.publish(Float64MultiArray(data=data))
     operator.wait_until(rig.refused, 'the command is refused', 5.0)
     assert why.replace('20000000', str(stamp)) in rig.node.log.read_text()
-    rig.commands.publish(rig.codec.encode(g1.default_position, stamp))
+    rig.command(g1.default_position, stamp)
     operator.wait_until(lambda: rig.heard(stamp + PERIOD), 'the good command makes exactly one step', 5.0)
 
 
@@ -77,7 +84,7 @@ def test_a_paused_world_answers_when_it_goes_on(group, operator, g1):
     rig = Rig(group, operator, g1, mode='lockstep')
     stamp = rig.reset()
     operator.call(SetBool, 'simulation/pause', SetBool.Request(data=True), 5.0)
-    rig.commands.publish(rig.codec.encode(g1.default_position, stamp))
+    rig.command(g1.default_position, stamp)
     begin = time.monotonic()
     operator.wait_until(lambda: time.monotonic() > begin + 0.2, 'time passes', 1.0)
     assert rig.heard(stamp)
@@ -111,7 +118,7 @@ def test_an_abandoned_robot_is_damped_and_a_commanded_one_is_not(group, operator
         return np.allclose(state.effort, -3.0 * np.array(state.velocity), atol=0.2)
 
     def commanded():
-        rig.commands.publish(rig.codec.encode(g1.default_position + 0.2))
+        rig.command(g1.default_position + 0.2)
         return bool(rig.ear.messages) and not damped()
 
     operator.wait_until(commanded, 'the robot follows', 10.0)
@@ -125,7 +132,7 @@ def test_the_gains_are_live(group, operator, g1):
 
     def effort():
         stamp = rig.reset()
-        rig.commands.publish(rig.codec.encode(g1.default_position + 0.1, stamp))
+        rig.command(g1.default_position + 0.1, stamp)
         operator.wait_until(lambda: rig.heard(stamp + PERIOD), 'a step', 5.0)
         return np.abs(rig.ear.latest.effort)
 
