@@ -331,7 +331,7 @@ class InferenceNode(LifecycleNode):
         except MessageError as error:
             command = core.refuse(f'joint_states: {error}', started)
         if command is not None:
-            self._commands.publish(self._codec.encode(command.position[0], listener.stamp))
+            self._commands.publish(self._codec.serialize(command.position[0], listener.stamp))
             self._timing.record(started, time.monotonic(), age)
         if core.active != self._active:
             self._follow_active()

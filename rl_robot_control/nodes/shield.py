@@ -42,14 +42,13 @@ import numpy as np
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
-from sensor_msgs.msg import JointState
 from std_msgs.msg import UInt8
 
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.continuity import Continuity
 from rl_robot_control.ros.controllers import Aim, make_controller
-from rl_robot_control.ros.conversions import CommandCodec, MessageError, StateDecoder, to_nanoseconds
+from rl_robot_control.ros.conversions import CommandCodec, MessageError, StateDecoder
 from rl_robot_control.ros.emergency_stop import EmergencyStopLink
 from rl_robot_control.ros.links import LinkMonitor
 from rl_robot_control.ros.lockstep import Instant
@@ -66,6 +65,7 @@ from rl_robot_control.ros.parameters import (
 from rl_robot_control.ros.runtime import run_node
 from rl_robot_control.ros.shield_status import Corrections, as_message, guard_status, link_status, mode_status
 from rl_robot_control.ros.supervision import Guard
+from rl_robot_control.ros.wire import JointSample
 from rl_robot_control.shield import ShieldLimits, ShieldMode, ShieldOutput, make_shield
 from rl_robot_control.types import JointCommand, RobotState
 
@@ -135,7 +135,7 @@ class ShieldNode(Node):
         self._controller.set_gains(settings.stiffness, settings.damping)
         self._aim: Aim | None = None  # the latest; None: nothing is published
         self._malformed = JointCommand(stamp=np.array([np.nan]), position=np.empty((1, 0)))  # the core counts it
-        self._waiting: JointState | None = None  # lock-step: a command whose state is still on its way
+        self._waiting: JointSample | None = None  # lock-step: a command whose state is still on its way
         self._prepared: tuple[int, RobotState | None] = -1, None  # lock-step: stamp [ns] and state
         self._fresh = True  # the next cycle begins a new episode
         self._received: dict[str, float] = {}  # topic → monotonic time [s]
@@ -177,14 +177,14 @@ class ShieldNode(Node):
         self._topic = interface.controller_commands(robot.settings.topics)
         self._commands = self._topic.publisher(self)
         self._status = interface.SHIELD_STATUS.publisher(self)
-        self._inputs = [topic.subscription(self, self._receiver(name), best_effort=not self.lockstep)
+        self._inputs = [topic.samples(self, self._receiver(name), best_effort=not self.lockstep)
                         for name, topic in topics.items()]
         for name, topic in optional.items():
-            subscription = topic.subscription(self, self._receiver(name), best_effort=not self.lockstep)
+            subscription = topic.samples(self, self._receiver(name), best_effort=not self.lockstep)
             if self.lockstep:
                 self._inputs.append(subscription)
         on_command = self._on_command_in_lockstep if self.lockstep else self._on_command
-        self._inputs.append(interface.POLICY_COMMAND.subscription(self, on_command))
+        self._inputs.append(interface.POLICY_COMMAND.samples(self, on_command))
         interface.STOP_HEARTBEAT.subscription(self, self._on_stop_heartbeat)
         interface.SUPERVISOR_STATUS.subscription(self, self._on_supervisor)
         self._heartbeat = interface.SHIELD_HEARTBEAT.publisher(self)
@@ -209,7 +209,7 @@ class ShieldNode(Node):
 
     # lock-step
 
-    def _on_command_in_lockstep(self, message: JointState) -> None:
+    def _on_command_in_lockstep(self, message: JointSample) -> None:
         self._waiting = message
         self._answer()
 
@@ -226,7 +226,7 @@ class ShieldNode(Node):
             self._prepared = stamp, self._state()  # while the policy thinks
         if message is None:
             return
-        ahead = to_nanoseconds(message.header.stamp) - stamp
+        ahead = message.stamp - stamp
         if 0 < ahead < 1.5e9 * self.period:
             return
         self._waiting, state = None, self._prepared[1]
@@ -237,7 +237,7 @@ class ShieldNode(Node):
 
     # real time
 
-    def _on_command(self, message: JointState) -> None:
+    def _on_command(self, message: JointSample) -> None:
         self._command_time, self._idle = time.monotonic(), False
         self._cycle_now(self._decode(message))
 
@@ -318,7 +318,7 @@ class ShieldNode(Node):
             names = [name for name in names if self._received[name] >= oldest]
         return {name: self._extras.messages[name] for name in names}
 
-    def _decode(self, message: JointState) -> JointCommand:
+    def _decode(self, message: JointSample) -> JointCommand:
         try:
             return self._policy.decode(message)
         except MessageError as error:

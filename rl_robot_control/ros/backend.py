@@ -20,7 +20,7 @@ from rl_robot_control.errors import BackendError, BackendTimeoutError
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.controllers import make_controller
-from rl_robot_control.ros.conversions import CommandCodec, StateDecoder, to_time
+from rl_robot_control.ros.conversions import CommandCodec, StateDecoder
 from rl_robot_control.ros.lockstep import Instant
 from rl_robot_control.ros.runtime import LONGEST_WAIT, make_executor
 from rl_robot_control.types import FloatArray, InitialState, JointCommand, RobotState
@@ -101,7 +101,7 @@ class RosBackend:
         if self._stamp is None:
             raise RuntimeError('reset() comes before step()')
         answers, expected = self._answered(command), self._stamp + self._period
-        self._commands.publish(self._codec.encode(command.position[0], to_time(answers)))
+        self._commands.publish(self._codec.serialize(command.position[0], answers))
         if not self._wait(lambda: self._arrived(expected), self._timeout):
             topics = ', '.join(self._sensors.missing(expected) or [self._echo_topic])
             raise BackendTimeoutError(
@@ -133,7 +133,7 @@ class RosBackend:
         self._contacts = {name: interface.contact(name) for name in frames}
         everything = {topic.name: topic for topic in (*topics.values(), *self._contacts.values())}
         self._sensors = Instant(everything)
-        self._subscriptions = [topic.subscription(node, self._sensors.receiver(name))
+        self._subscriptions = [topic.samples(node, self._sensors.receiver(name))
                                for name, topic in everything.items()]
         echo = interface.controller_commands(robot.settings.topics)
         self._echo_topic, self._echoed = echo.name, -1  # stamp [ns] that the latest applied command answers

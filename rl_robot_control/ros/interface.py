@@ -19,6 +19,7 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from rl_robot_control.robots.model import TopicSettings
+from rl_robot_control.ros.wire import reader
 
 # Only the newest sample of the loop is worth having, and a lost one would stop a lock-step: reliable, depth 1.
 LOOP_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
@@ -70,6 +71,18 @@ class Topic:
         """
         qos = SENSOR_QOS if best_effort else self.qos
         return node.create_subscription(self.type, self.name, callback, qos, event_callbacks=events)
+
+
+    def samples(self, node: Node, callback: Callable[[Any], None], best_effort: bool = False) -> Any:
+        """A subscription that hands over samples instead of messages (``wire.py``): for what comes in every period.
+
+        Args:
+            node: Its owner.
+            callback: Called with each sample; with the message, where there is no sample of the type.
+            best_effort: As for ``subscription``.
+        """
+        read, qos = reader(self.type), SENSOR_QOS if best_effort else self.qos
+        return node.create_subscription(self.type, self.name, lambda data: callback(read(data)), qos, raw=True)
 
 
 @dataclass(frozen=True)

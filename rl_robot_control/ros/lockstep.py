@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from rl_robot_control.ros.conversions import to_nanoseconds
+from rl_robot_control.ros.wire import stamp_of
 
 
 class Instant:
@@ -26,7 +26,7 @@ class Instant:
 
         def receive(message: Any) -> None:
             self.messages[topic] = message
-            self.stamps[topic] = to_nanoseconds(message.header.stamp)
+            self.stamps[topic] = stamp_of(message)
             then()
 
         return receive

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import rclpy
-from builtin_interfaces.msg import Time
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -15,6 +14,7 @@ from rl_robot_control.robots import RobotModel
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.conversions import StateDecoder
 from rl_robot_control.ros.inference_core import IMU_QUANTITIES, ODOMETRY_QUANTITIES
+from rl_robot_control.ros.wire import stamp_of
 from rl_robot_control.types import RobotState
 
 FRAME_QUANTITIES = ('frame_position', 'frame_velocity', 'frame_axis_z')
@@ -39,6 +39,7 @@ class RobotListener:
         frames = any(name in needed for name in FRAME_QUANTITIES)
         self._kinematics = _kinematics(robot) if frames else None
         self._messages: dict[str, Any] = {}
+        self._stamps: dict[str, int] = {}  # [ns]
         self._received: dict[str, float] = {}
         topics = {'joints': interface.JOINT_STATES}
         if robot.floating or any(name in needed for name in (*IMU_QUANTITIES, 'base_linear_acceleration')):
@@ -49,13 +50,13 @@ class RobotListener:
                           ] if 'contact_force' in needed else []
         topics.update({f'contact {name}': interface.contact(name) for name in self._contacts})
         self.topics = {key: topic.name for key, topic in topics.items()}
-        self._subscriptions = [topic.subscription(node, self._receiver(key), best_effort=True)
+        self._subscriptions = [topic.samples(node, self._receiver(key), best_effort=True)
                                for key, topic in topics.items()]
 
     @property
-    def stamp(self) -> Time:
-        """Stamp of the latest joint state."""
-        return self._messages['joints'].header.stamp
+    def stamp(self) -> int:
+        """Stamp of the latest joint state [ns]."""
+        return self._messages['joints'].stamp
 
     def missing(self) -> list[str]:
         """Topics on which nothing has arrived yet."""
@@ -66,7 +67,7 @@ class RobotListener:
         if len(self._messages) < len(self.topics):
             return False
         stamp = self.stamp
-        return all(message.header.stamp == stamp for message in self._messages.values())
+        return all(other == stamp for other in self._stamps.values())
 
     def age(self) -> float:
         """Time since the oldest of the latest messages arrived [s]; infinite while one is missing."""
@@ -94,7 +95,7 @@ class RobotListener:
 
     def _receiver(self, key: str) -> Callable[[Any], None]:
         def receive(message: Any) -> None:
-            self._messages[key] = message
+            self._messages[key], self._stamps[key] = message, stamp_of(message)
             self._received[key] = self._clock()
             self._on_message()
 
