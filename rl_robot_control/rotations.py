@@ -28,8 +28,11 @@ def rotate_inverse(quaternion: FloatArray, vector: FloatArray) -> FloatArray:
 
 def projected_gravity(quaternion: FloatArray) -> FloatArray:
     """Direction of gravity in the body frame, (..., 3); upright gives (0, 0, -1)."""
-    x, y, z, w = (quaternion[..., i] for i in range(4))
-    return np.stack([2 * (w * y - x * z), -2 * (w * x + y * z), 2 * (x * x + y * y) - 1], axis=-1)
+    x, y, z, w = quaternion[..., 0], quaternion[..., 1], quaternion[..., 2], quaternion[..., 3]
+    down = np.empty((*x.shape, 3))
+    down[..., 0], down[..., 1] = 2 * (w * y - x * z), -2 * (w * x + y * z)
+    down[..., 2] = 2 * (x * x + y * y) - 1
+    return down
 
 
 def matrix(quaternion: FloatArray) -> FloatArray:
@@ -43,7 +46,7 @@ def matrix(quaternion: FloatArray) -> FloatArray:
 
 def yaw(quaternion: FloatArray) -> FloatArray:
     """Heading, the angle about the world's z axis (...,) [rad]."""
-    x, y, z, w = (quaternion[..., i] for i in range(4))
+    x, y, z, w = quaternion[..., 0], quaternion[..., 1], quaternion[..., 2], quaternion[..., 3]
     return np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
 
 
@@ -77,4 +80,7 @@ def _cross(a: FloatArray, b: FloatArray) -> FloatArray:
     """Cross product along the last axis; ``np.cross`` costs several times more on small batches."""
     ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
     bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
-    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)
+    x = ay * bz - az * by
+    product = np.empty((*x.shape, 3))
+    product[..., 0], product[..., 1], product[..., 2] = x, az * bx - ax * bz, ax * by - ay * bx
+    return product

@@ -27,6 +27,7 @@ then looks at little and takes microseconds.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 import time
@@ -57,6 +58,8 @@ from rl_robot_control.ros.velocity_command import VelocityCommand
 
 LOOKS = 0.125  # periods between two looks at whether one is overdue
 SHORTEST_LOOK = 0.001  # [s]
+LEAD = 0.0005  # of a rehearsal before its period, at least: more than it takes [s]
+SLOW = 0.01  # period from which on a loop finds its caches cold [s]
 
 PARAMETERS = ParameterTable('Inference', [
     Parameter(name='policy', default='', read_only=False,
@@ -267,8 +270,8 @@ class InferenceNode(LifecycleNode):
         self._timing.interrupt()
         self._pace.restart()
         if self._timer is None:
-            look = max(LOOKS * self._policies.control_period, SHORTEST_LOOK)
-            self._timer = self.create_timer(look, self._look, clock=self._steady)
+            self._look_period = max(LOOKS * self._policies.control_period, SHORTEST_LOOK)
+            self._timer = self.create_timer(self._look_period, self._look, clock=self._steady)
             self._entities.append(self._stop_timer)
         self._timer.reset()
 
@@ -320,6 +323,13 @@ class InferenceNode(LifecycleNode):
         now = time.monotonic()
         if self._pace.due(now, complete=False):
             self._step(now, complete=False)
+        elif 0.0 < self._pace.left(now) - LEAD <= self._look_period and self._policies.control_period >= SLOW:
+            self._rehearse(now)
+
+    def _rehearse(self, now: float) -> None:
+        """A period begins before the next look: its work is done once in vain, and then takes half the time."""
+        with contextlib.suppress(MessageError):  # the period itself will say it
+            self.core.rehearse(self._listener.state(), self._velocity.at(now))
 
     def _step(self, started: float, complete: bool) -> None:
         self._pace.begin(started, complete)

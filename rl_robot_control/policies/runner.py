@@ -139,6 +139,20 @@ class PolicyRunner:
         self._steps += 1
         return JointCommand(stamp=state.time, position=interface.act(state, action))
 
+    def rehearse(self, state: RobotState, command: FloatArray) -> None:
+        """Go through a control period without a trace, so that the processor has at hand what the next one needs.
+
+        A loop that sleeps for most of its period finds its code and data gone from the caches; the arguments are those
+        of ``step``, their values hardly matter.
+        """
+        interface, memory = self.interface, self.interface.memory
+        try:
+            interface.act(state, self._evaluate(interface.observe(state, command), self._time_step))
+        except PolicyError:
+            pass  # the next step will say it
+        finally:
+            interface.memory = memory
+
     @property
     def _time_step(self) -> np.ndarray:
         """Where the robots' motions are (N,)."""

@@ -28,6 +28,9 @@ class Policy(Protocol):
     def step(self, state: RobotState, command: FloatArray) -> JointCommand:
         """Answer a state under a command (1, 3); raises ``PolicyError`` on values that are not finite."""
 
+    def rehearse(self, state: RobotState, command: FloatArray) -> None:
+        """Do the work of ``step``, and change nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StartRegion:

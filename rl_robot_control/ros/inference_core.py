@@ -243,6 +243,11 @@ class InferenceCore:
         self._latest, self._silent_since, self._answered = position, None, state.time[0]
         return JointCommand(stamp=state.time, position=position)
 
+    def rehearse(self, state: RobotState | None, command: FloatArray) -> None:
+        """Shortly before a period: do the policy's work once, in vain, so that it takes less time then."""
+        if self.phase is Phase.RUNNING and state is not None:
+            self._policy.rehearse(state, command)
+
     def refuse(self, problem: str, now: float) -> None:
         """Answer nothing in this control period; for good when it has been so for the give-up time."""
         if self.phase in (Phase.IDLE, Phase.STOPPED):

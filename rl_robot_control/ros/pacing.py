@@ -34,6 +34,10 @@ class Pace:
             self._interval += SMOOTHING * (interval - self._interval)
         self._heard = now
 
+    def left(self, now: float) -> float:
+        """How long it is until the next period will begin, by what is known [s]."""
+        return 0.0 if self._next is None else self._next - now
+
     def due(self, now: float, complete: bool) -> bool:
         """Whether a period begins.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,7 +28,12 @@ class Context:
     phase: FloatArray  # (N,) of the gait clock, in [0, 1)
     gait: GaitSettings
     correction: FloatArray  # (N, J) what the shield changed of the latest targets [rad]; zero where it is not known
-    tracked: Tracked | None = None  # a motion to track, beside the robot; None: the policy tracks none
+    track: Callable[[], Tracked] | None = None  # works out ``tracked``; None: the policy tracks no motion
+
+    @cached_property
+    def tracked(self) -> Tracked | None:
+        """A motion to track, beside the robot; None: the policy tracks none."""
+        return None if self.track is None else self.track()
 
     @cached_property
     def heading(self) -> FloatArray:

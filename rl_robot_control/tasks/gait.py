@@ -14,6 +14,8 @@ from pydantic import Field
 from rl_robot_control.config import settings
 from rl_robot_control.types import FloatArray
 
+_SIDE = np.array([1.0, -1.0])  # of the body that a leg is on: left, right
+
 
 @settings
 class GaitSettings:
@@ -34,7 +36,9 @@ def resting(command: FloatArray, gait: GaitSettings) -> np.ndarray:
 
 def leg_phases(phase: FloatArray) -> FloatArray:
     """Phases (N, 2) of the left and the right leg from the clock's phase (N,)."""
-    return np.stack([phase, (phase + 0.5) % 1.0], axis=-1)
+    legs = np.empty((*np.shape(phase), 2))
+    legs[..., 0], legs[..., 1] = phase, (phase + 0.5) % 1.0
+    return legs
 
 
 def swinging(phase: FloatArray, gait: GaitSettings) -> np.ndarray:
@@ -44,15 +48,12 @@ def swinging(phase: FloatArray, gait: GaitSettings) -> np.ndarray:
 
 def lift(phase: FloatArray, gait: GaitSettings) -> FloatArray:
     """How far each foot is through its arc: 0 on the ground, 1 at the top, (N, 2)."""
-    legs = leg_phases(phase)
-    arc = 0.5 - 0.5 * np.cos(2 * np.pi * legs / gait.swing_fraction)
-    return np.where(legs < gait.swing_fraction, arc, 0.0)
+    return _lift(leg_phases(phase), gait)
 
 
 def sweep(phase: FloatArray, gait: GaitSettings) -> FloatArray:
     """Fore-aft place of each foot: -1 behind, 1 in front, (N, 2)."""
-    legs, swing = leg_phases(phase), gait.swing_fraction
-    return np.where(legs < swing, -np.cos(np.pi * legs / swing), np.cos(np.pi * (legs - swing) / (1 - swing)))
+    return _sweep(leg_phases(phase), gait)
 
 
 def leg_motion(phase: FloatArray, command: FloatArray, gait: GaitSettings) -> FloatArray:
@@ -66,11 +67,24 @@ def leg_motion(phase: FloatArray, command: FloatArray, gait: GaitSettings) -> Fl
     Returns:
         (N, 2, 6) offsets [rad] of hip pitch, hip roll, hip yaw, knee, ankle pitch and ankle roll; left leg first.
     """
-    b, c = lift(phase, gait), sweep(phase, gait)
+    legs = leg_phases(phase)
+    b, c = _lift(legs, gait), _sweep(legs, gait)
     reach = gait.period * (1 - gait.swing_fraction) / 2  # half a stance's travel per unit of speed [s]
-    side = np.array([1.0, -1.0])
     vx, vy, wz = command[:, :1], command[:, 1:2], command[:, 2:3]
-    swing_angle = (vx - side * gait.hip_half_width * wz) * reach / gait.leg_length
-    roll = vy * reach * c + side * gait.hip_half_width * np.abs(vy)
-    twist = 1.3 * wz * reach * c
-    return np.stack([-0.3 * b - swing_angle * c, roll, twist, 0.6 * b, -0.3 * b + swing_angle * c, -roll], axis=-1)
+    lean = (vx - _SIDE * gait.hip_half_width * wz) * reach / gait.leg_length * c
+    lifted, motion = 0.3 * b, np.empty((len(phase), 2, 6))
+    motion[..., 0], motion[..., 3], motion[..., 4] = -lifted - lean, 0.6 * b, lean - lifted
+    motion[..., 1] = roll = vy * reach * c + _SIDE * gait.hip_half_width * np.abs(vy)
+    motion[..., 5] = -roll
+    motion[..., 2] = 1.3 * wz * reach * c
+    return motion
+
+
+def _lift(legs: FloatArray, gait: GaitSettings) -> FloatArray:
+    arc = 0.5 - 0.5 * np.cos(2 * np.pi * legs / gait.swing_fraction)
+    return np.where(legs < gait.swing_fraction, arc, 0.0)
+
+
+def _sweep(legs: FloatArray, gait: GaitSettings) -> FloatArray:
+    swing = gait.swing_fraction
+    return np.where(legs < swing, -np.cos(np.pi * legs / swing), np.cos(np.pi * (legs - swing) / (1 - swing)))

@@ -90,6 +90,11 @@ class PolicyInterface:
         self.scale = _per_joint(interface.action, self.joints, robot, where)
         self._anchor = None if interface.motion is None else Anchor(robot, interface.motion.anchor_link)
         self._feed_forward = bind_term(feed_forwards, interface.action.feed_forward, {}, where)
+        offset, slew = interface.action.offset, interface.command.slew
+        self._rest = np.tile(robot.default_position, (num_robots, 1))  # (N, J) where the policy leaves the joints [rad]
+        self._offset = robot.default_position[self.joints] if offset is None else np.asarray(offset)
+        self._slew = None if slew is None else np.array(slew) * interface.control_period  # (3,) in a period
+        self._no_correction = np.zeros((num_robots, robot.num_joints))
         self.action = np.zeros((num_robots, len(self.joints)))  # (N, A) latest
         self.previous_action = np.zeros_like(self.action)
         self.phase = np.zeros(num_robots)
@@ -97,7 +102,7 @@ class PolicyInterface:
         self.effective_command = np.zeros((num_robots, 3))  # (N, 3) what the policy sees
         self.heading = np.zeros(num_robots)  # (N,) to hold [rad]
         self.reference = None if interface.motion is None else Reference.unknown(num_robots, len(self.joints))
-        self.start = np.full((num_robots, 4), np.nan)  # (N, 4) see ``motion.aligned``
+        self.start = np.full((num_robots, 4), np.nan)  # (N, 4) see ``motion.alignment``
         self.fresh = np.ones(num_robots, dtype=bool)  # (N,) nothing observed since the reset
         unknown = self.view(RobotState.unknown(num_robots, robot.num_joints, len(robot.frame_names)))
         self.observation_sizes = self._group.sizes(unknown)
@@ -135,10 +140,8 @@ class PolicyInterface:
 
     def adopt(self, state: RobotState, target: FloatArray, index: np.ndarray | slice = slice(None)) -> None:
         """Remember the actions that would have given targets (N, J) [rad] as the latest ones of some robots."""
-        rules = self.settings.action
-        offset = self.robot.default_position[self.joints] if rules.offset is None else np.asarray(rules.offset)
-        given = target[:, self.joints] - offset - self._feed_forward(self.view(state))
-        action = _clipped(given / self.scale, rules.clip)
+        given = target[:, self.joints] - self._offset - self._feed_forward(self.view(state))
+        action = _clipped(given / self.scale, self.settings.action.clip)
         self.action[index] = self.previous_action[index] = action[index]
 
     def align(self, state: RobotState, index: np.ndarray | slice = slice(None)) -> None:
@@ -170,13 +173,12 @@ class PolicyInterface:
             correction: (N, J) what the shield changed of the latest targets [rad]; None: nothing.
         """
         if correction is None:
-            correction = np.zeros_like(state.joint_position)
-        tracked = None
-        if self._anchor is not None:
-            tracked = Tracked.of(self.reference, self.start, *self._anchor.pose(state))
+            correction = self._no_correction
+        track = None if self._anchor is None else (
+            lambda: Tracked.of(self.reference, self.start, *self._anchor.pose(state)))
         return Context(robot=self.robot, joints=self.joints, state=state, command=self.effective_command,
                        action=self.action, previous_action=self.previous_action, phase=self.phase,
-                       gait=self.settings.gait, correction=correction, tracked=tracked)
+                       gait=self.settings.gait, correction=correction, track=track)
 
     def act(self, state: RobotState, action: FloatArray) -> FloatArray:
         """Joint position targets (N, J) [rad] of an action (N, A); ends the control period.
@@ -187,13 +189,11 @@ class PolicyInterface:
         """
         rules, gait = self.settings.action, self.settings.gait
         self.previous_action, self.action = self.action, _clipped(action, rules.clip)
-        offset = self._feed_forward(self.view(state))
-        target = np.tile(self.robot.default_position, (self.num_robots, 1))
-        if rules.offset is not None:
-            target[:, self.joints] = rules.offset
-        target[:, self.joints] += offset + self.scale * self.action
+        moved = self._offset + (self._feed_forward(self.view(state)) + self.scale * self.action)
         if rules.target_limits is not None:
-            target[:, self.joints] = np.clip(target[:, self.joints], *rules.target_limits)
+            moved = np.clip(moved, *rules.target_limits)
+        target = self._rest.copy()
+        target[:, self.joints] = moved
         self.phase = (self.phase + self.settings.control_period / gait.period) % 1.0
         if gait.pause_below:
             self.phase[resting(self.effective_command, gait)] = 0.0
@@ -201,18 +201,22 @@ class PolicyInterface:
 
     @property
     def memory(self) -> tuple:
-        """What ``observe`` replaces."""
-        return self.command, self.effective_command, self.heading, self.past, self.fresh
+        """What ``observe`` and ``act`` replace, as it is now."""
+        return (self.command, self.effective_command, self.heading, self.past, self.fresh, self.action,
+                self.previous_action, self.phase)
 
     @memory.setter
     def memory(self, value: tuple) -> None:
-        self.command, self.effective_command, self.heading, self.past, self.fresh = value
+        (self.command, self.effective_command, self.heading, self.past, self.fresh, self.action, self.previous_action,
+         self.phase) = value
 
     def _follow(self, state: RobotState, command: FloatArray) -> None:
         """Move the remembered command and heading toward the operator's command by one period."""
         rules, period = self.settings.command, self.settings.control_period
-        step = np.inf if rules.slew is None else np.array(rules.slew) * period
-        self.command = self.command + np.clip(command - self.command, -step, step)
+        if self._slew is None:
+            self.command = command.copy()
+        else:
+            self.command = self.command + np.minimum(np.maximum(command - self.command, -self._slew), self._slew)
         self.effective_command = self.command.copy()
         if rules.heading_gain:
             measured = rotations.yaw(state.base_quaternion)

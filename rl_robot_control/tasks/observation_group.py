@@ -72,6 +72,7 @@ class ObservationGroup:
             raise ConfigurationError(f"{where}: with the layout 'time' all observation terms have the same ages.")
         self.entries = entries
         self._terms = [bind_term(observations, entry.term, entry.params, where) for entry in entries]
+        self._scales = [np.asarray(entry.scale, dtype=np.float64) if entry.scale != 1.0 else None for entry in entries]
 
     @property
     def depths(self) -> list[int]:
@@ -88,7 +89,8 @@ class ObservationGroup:
         Raises:
             ConfigurationError: A list of scales does not fit.
         """
-        return [_shaped(term(context), entry) for term, entry in zip(self._terms, self.entries, strict=True)]
+        return [_shaped(term(context), entry, scale) for term, entry, scale in
+                zip(self._terms, self.entries, self._scales)]
 
     def remember(self, past: list[FloatArray], present: list[FloatArray], fresh: BoolArray) -> list[FloatArray]:
         """Values (N, depth, d) of each entry, the latest first, once the present ones have been added.
@@ -125,12 +127,15 @@ class ObservationGroup:
                 for entry, width, age in order for i in range(width)]
 
 
-def _shaped(value: FloatArray, entry: ObservationSettings) -> FloatArray:
-    if isinstance(entry.scale, list) and len(entry.scale) != value.shape[-1]:
-        raise ConfigurationError(f"observation term '{entry.label}' has {value.shape[-1]} values and "
-                                 f'{len(entry.scale)} scales.')
-    scaled = (value if entry.clip is None else np.clip(value, *entry.clip)) * np.asarray(entry.scale)
-    return scaled if entry.clip_scaled is None else np.clip(scaled, *entry.clip_scaled)
+def _shaped(value: FloatArray, entry: ObservationSettings, scale: FloatArray | None) -> FloatArray:
+    if entry.clip is not None:
+        value = np.clip(value, *entry.clip)
+    if scale is not None:
+        if scale.ndim and len(scale) != value.shape[-1]:
+            raise ConfigurationError(f"observation term '{entry.label}' has {value.shape[-1]} values and "
+                                     f'{len(scale)} scales.')
+        value = value * scale
+    return value if entry.clip_scaled is None else np.clip(value, *entry.clip_scaled)
 
 
 def _pushed(past: FloatArray, present: FloatArray, fresh: BoolArray, fill: str) -> FloatArray:

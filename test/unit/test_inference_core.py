@@ -25,12 +25,15 @@ class ConstantPolicy:
     """Answers every state with one pose and notes what it was asked."""
 
     def __init__(self, pose):
-        self.pose, self.resets, self.commands = np.array([pose]), 0, []
+        self.pose, self.resets, self.commands, self.rehearsals = np.array([pose]), 0, [], 0
 
     phase = 0.25
 
     def reset(self, state, phase=0.0, target=None):
         self.resets, self.begun = self.resets + 1, (phase, target)
+
+    def rehearse(self, state, command):
+        self.rehearsals += 1
 
     finished = np.array([False])
 
@@ -180,6 +183,17 @@ def make_pair(first=None, **changes):
                          CoreSettings(blend_time=0.2), **changes)
     running(core)
     return core, policies
+
+
+def test_rehearses_what_runs_and_nothing_else():
+    core, policies = make_pair()
+    state = state_at(0.32, (1.0, 0.0))
+    core.rehearse(state, np.zeros((1, 3)))
+    assert [policy.rehearsals for policy in policies.values()] == [1, 0]
+    core.rehearse(None, np.zeros((1, 3)))
+    core.hold(0.32)  # a ramp is not rehearsed
+    core.rehearse(state, np.zeros((1, 3)))
+    assert policies['walk'].rehearsals == 1
 
 
 def test_blends_from_one_policy_into_another():

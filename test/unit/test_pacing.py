@@ -43,6 +43,13 @@ def test_states_that_jitter_by_a_third_of_their_interval_do_not_make_the_period_
     assert np.abs(np.diff(run(arrivals, 4.0)[50:]) - 0.02).max() < 0.0034
 
 
+def test_tells_how_long_it_is_until_the_next_period():
+    pace = Pace(0.02)
+    assert pace.left(5.0) == 0.0
+    pace.begin(5.0, complete=True)
+    assert pace.left(5.013) == pytest.approx(0.007)
+
+
 def test_without_states_it_goes_on_and_after_a_pause_nothing_is_made_up_for():
     assert len(run([], 1.0)) == pytest.approx(48, abs=3)
     pace = Pace(0.02)

@@ -51,8 +51,8 @@ def last_action(context: Context) -> FloatArray:
 
 def gait_phase(context: Context, *, zero_below: float = 0.0) -> FloatArray:
     """Sine and cosine of the gait clock, (N, 2); both zero under commands whose norm is below a threshold."""
-    angle = 2 * np.pi * context.phase
-    phase = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
+    angle, phase = 2 * np.pi * context.phase, np.empty((len(context.phase), 2))
+    phase[:, 0], phase[:, 1] = np.sin(angle), np.cos(angle)
     if zero_below:
         phase[np.linalg.norm(context.command, axis=-1) < zero_below] = 0.0
     return phase

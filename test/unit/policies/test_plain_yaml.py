@@ -210,6 +210,7 @@ def test_a_recurrent_network_remembers_until_it_is_reset(tmp_path, arm, kind, fo
         for command in ([0.5, 0.0, -0.2], [0.1, 0.2, 0.3], [0.0, 0.0, 0.0]):
             x = np.array([-0.3, 0.2, 0.1, 0.2, -0.4, *command])
             h, c = formula(weights, x, h, c)
+            policy.rehearse(state, np.ones((1, 3)))  # which must not count
             # The action is the two units: elbow, shoulder.
             target = policy.step(state, np.array([command])).position[0]
             np.testing.assert_allclose(target, [0.1 + 0.5 * h[1], 0.2 + 0.5 * h[0]], atol=1e-5)

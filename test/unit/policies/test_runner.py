@@ -9,6 +9,7 @@ from rl_robot_control.errors import PolicyError
 from rl_robot_control.policies.gate import read_policy
 from rl_robot_control.policies.runner import PolicyRunner
 from rl_robot_control.tasks.interface import ActionSettings, CommandSettings, ObservationSettings
+from rl_robot_control.types import RobotState
 
 from .conftest import (
     BIAS,
@@ -93,6 +94,19 @@ def test_unmeasured_quantity_names_the_term(policy_path, robot):
     runner.reset(state)
     with pytest.raises(PolicyError, match=r"observation term 'base_angular_velocity\[1\]' of robot 0 is nan"):
         runner.step(state, np.zeros((1, 3)))
+
+
+def test_a_rehearsal_leaves_no_trace(tmp_path, robot):
+    runners = [build(tmp_path / f'{name}.onnx', robot) for name in ('plain', 'rehearsed')]
+    for runner in runners:
+        runner.reset(make_state(robot))
+    for i in range(4):
+        state = dataclasses.replace(make_state(robot), joint_position=np.array([[0.1 * i, 0.2]]))
+        runners[1].rehearse(make_state(robot), np.array([[0.3, 0.1, 0.7]]))
+        runners[1].rehearse(RobotState.unknown(1, 2, 0), np.zeros((1, 3)))  # what it cannot answer is the step's affair
+        plain, rehearsed = (runner.step(state, np.array([[0.5, 0.0, -0.2]])).position for runner in runners)
+        np.testing.assert_array_equal(plain, rehearsed)
+        np.testing.assert_array_equal(*(runner.observation for runner in runners))
 
 
 def test_failed_step_leaves_the_memory_as_it_was(tmp_path, robot):
