@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,6 +15,18 @@ from rl_robot_control.robots import RobotModel
 TOLERANCE = 1e-6  # relative, and absolute near zero: more than a decimal written twice, less than any real change
 _VALUES = (('effort_limit', 'N·m'), ('position_lower', 'rad'), ('position_upper', 'rad'))
 GAIN_FACTOR = 20.0  # by which a policy's gain may differ from the robot's: beyond it a unit or an order is wrong
+
+
+def first_difference(values: Sequence[float], others: Sequence[float], atol: float = 0.0) -> int | None:
+    """Index of the first two values that are not the same, None where all are.
+
+    Args:
+        values: (J,)
+        others: (J,)
+        atol: Difference that does not count near zero; elsewhere it is ``TOLERANCE``, relative.
+    """
+    different = np.flatnonzero(~np.isclose(values, others, rtol=TOLERANCE, atol=atol))
+    return int(different[0]) if different.size else None
 
 
 def policy_robot(manifest: Manifest, robot: RobotModel) -> RobotModel:
@@ -66,9 +79,8 @@ def _check_values(manifest: Manifest, robot: RobotModel, key: str, unit: str, wh
     unlimited = -np.inf if key == 'position_lower' else np.inf
     trained = np.array([unlimited if value is None else value for value in getattr(manifest, key)])
     found = getattr(robot, key)
-    different = np.flatnonzero(~np.isclose(trained, found, rtol=TOLERANCE, atol=TOLERANCE))
-    if different.size:
-        i = different[0]
+    i = first_difference(trained, found, atol=TOLERANCE)
+    if i is not None:
         raise PolicyError(f"{where}: {key} of joint '{manifest.joint_names[i]}' is {trained[i]} {unit} in the policy "
                           f"and {found[i]} {unit} in robot '{robot.name}'. Set the robot's value to the policy's, or "
                           'train and export a policy with the new one.')

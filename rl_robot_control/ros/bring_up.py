@@ -15,12 +15,12 @@ import numpy as np
 from rl_robot_control import rotations
 from rl_robot_control.errors import BackendTimeoutError
 from rl_robot_control.policies.manifest import Manifest
-from rl_robot_control.policies.matching import TOLERANCE
+from rl_robot_control.policies.matching import first_difference
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.conversions import to_nanoseconds
 from rl_robot_control.ros.robot_operator import Operator
-from rl_robot_control.types import FloatArray
+from rl_robot_control.types import BoolArray, FloatArray
 
 ANSWER_TIMEOUT = 3.0  # [s]
 GRAVITY = 9.81  # [m/s²]
@@ -199,11 +199,8 @@ def _joint_signs(heard: Heard, robot: RobotModel) -> Item:
     steps = np.diff(heard.time)
     with np.errstate(invalid='ignore', divide='ignore'):
         slope = np.diff(heard.position, axis=0) / steps[:, None]
-    mean = (heard.velocity[1:] + heard.velocity[:-1]) / 2
-    moving = (np.abs(slope) > MOVES) & np.isfinite(slope) & (steps > 0)[:, None]
-    enough = moving.sum(axis=0) >= 10
-    product = np.where(moving, np.sign(slope) * np.sign(mean), 0.0).sum(axis=0)
-    wrong = [robot.joint_names[i] for i in np.flatnonzero(enough & (product < 0))]
+    slope[steps <= 0] = np.nan
+    wrong, enough = _against(slope, heard.velocity, robot.joint_names)
     name = 'signs of joint velocities'
     if wrong:
         return Item(name, False, f'against the change of position: {", ".join(wrong)}')
@@ -246,16 +243,27 @@ def _turning(heard: Heard) -> Item:
                        rotations.matrix(heard.quaternion[1:]))
     with np.errstate(invalid='ignore', divide='ignore'):
         slope = np.stack([change[:, 2, 1], change[:, 0, 2], change[:, 1, 0]], axis=1) / steps[:, None]
-    mean = (heard.angular_velocity[1:] + heard.angular_velocity[:-1]) / 2
-    moving = (np.abs(slope) > MOVES) & np.isfinite(slope)
-    enough = moving.sum(axis=0) >= 10
-    product = np.where(moving, np.sign(slope) * np.sign(mean), 0.0).sum(axis=0)
-    wrong = ['xyz'[i] for i in np.flatnonzero(enough & (product < 0))]
+    wrong, enough = _against(slope, heard.angular_velocity, 'xyz')
     if wrong:
         return Item(name, False, f'against the change of orientation about {", ".join(wrong)}')
     if not enough.any():
         return Item(name, None, 'nothing turned; turn the robot by hand while this listens to judge it')
     return Item(name, True, 'agrees with the change of orientation')
+
+
+def _against(slope: FloatArray, velocity: FloatArray, names: Sequence[str]) -> tuple[list[str], BoolArray]:
+    """Which measured velocities have the wrong sign, and which moved enough to tell.
+
+    Args:
+        slope: (M-1, K) change between two measurements, by time; NaN where it is not known.
+        velocity: (M, K) measured.
+        names: (K,)
+    """
+    mean = (velocity[1:] + velocity[:-1]) / 2
+    moving = (np.abs(slope) > MOVES) & np.isfinite(slope)
+    enough = moving.sum(axis=0) >= 10
+    product = np.where(moving, np.sign(slope) * np.sign(mean), 0.0).sum(axis=0)
+    return [names[i] for i in np.flatnonzero(enough & (product < 0))], enough
 
 
 def _gains(heard: Heard, robot: RobotModel, what: str, node: str) -> Item:
@@ -268,9 +276,8 @@ def _gains(heard: Heard, robot: RobotModel, what: str, node: str) -> Item:
         found, wanted = heard.gains[node][key], getattr(robot, key)
         if len(found) != len(wanted):
             return Item(name, False, f"'{node}' has {len(found)} values of '{key}' for {len(wanted)} joints")
-        different = np.flatnonzero(~np.isclose(found, wanted, rtol=TOLERANCE))
-        if different.size:
-            i = different[0]
+        i = first_difference(found, wanted)
+        if i is not None:
             return Item(name, None, f"{key} of '{robot.joint_names[i]}' is {found[i]:g}, the policy's {wanted[i]:g}; "
                                     'configuring the inference node sets it')
     return Item(name, True, "are the policy's")

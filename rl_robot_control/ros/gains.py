@@ -18,9 +18,9 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
 from rl_robot_control.errors import PolicyError
+from rl_robot_control.policies.matching import first_difference
 
 NAMES = ('stiffness', 'damping')
-TOLERANCE = 1e-6  # relative: more than a decimal that was written twice, less than any real change
 
 
 class Gains:
@@ -116,9 +116,8 @@ def _difference(holder: str, joint_names: Sequence[str], wanted: Mapping[str, np
                 present: Mapping[str, np.ndarray]) -> str:
     """The first difference in words, or empty."""
     for name in NAMES:
-        different = np.flatnonzero(~np.isclose(present[name], wanted[name], rtol=TOLERANCE, atol=0))
-        if different.size:
-            i = different[0]
+        i = first_difference(present[name], wanted[name])
+        if i is not None:
             return (f"{name} of joint '{joint_names[i]}' is {present[name][i]:g} in '{holder}' and "
                     f'{wanted[name][i]:g} in the policy')
     return ''

@@ -81,8 +81,7 @@ class Ramp:
 
     def at(self, now: float) -> FloatArray:
         """Pose (1, J) at a time [rad]; the goal from the end on."""
-        progress = min(max((now - self._begin) / self.duration, 0.0), 1.0)
-        return self._start + (0.5 - 0.5 * math.cos(math.pi * progress)) * self._distance
+        return self._start + _eased(now - self._begin, self.duration) * self._distance
 
     def finished(self, now: float) -> bool:
         """Whether the goal is reached."""
@@ -113,8 +112,7 @@ class Blend:
                 self._latest = self._old.step(state, command).position
             except PolicyError:
                 self._old = None  # its last target stays
-        share = 0.5 - 0.5 * math.cos(math.pi * min(max((now - self._begin) / self._duration, 0.0), 1.0))
-        return self._latest + share * (new - self._latest)
+        return self._latest + _eased(now - self._begin, self._duration) * (new - self._latest)
 
 
 class InferenceCore:
@@ -166,12 +164,10 @@ class InferenceCore:
         Returns:
             Empty, or why it cannot: then the active one goes on.
         """
-        candidate = self._candidates[name]
         if self.phase is Phase.RUNNING and name != self.active:
-            problem = self._check(state, age, candidate) or self._settings.region.outside(
-                state, candidate.start_pose, candidate.joint_names, candidate.floating)
+            problem = self._obstacle(name, state, age)
             if problem:
-                return f"policy '{name}' cannot take over: {problem.rstrip('.')}."
+                return f"policy '{name}' cannot take over: {problem}."
             self._take_over(name, state, self._policy, now)
         elif name != self.active:
             self.active = name
@@ -292,14 +288,19 @@ class InferenceCore:
     def _hand_over(self, state: RobotState, now: float) -> None:
         """The motion has ended: until the next policy can take over, the last instant of the motion is held."""
         name = self._after_motion
-        candidate = self._candidates[name]
-        problem = self._check(state, 0.0, candidate) or self._settings.region.outside(
-            state, candidate.start_pose, candidate.joint_names, candidate.floating)
+        problem = self._obstacle(name, state, 0.0)
         if problem:
-            self.note = f"the motion has ended, policy '{name}' cannot take over yet: {problem.rstrip('.')}"
+            self.note = f"the motion has ended, policy '{name}' cannot take over yet: {problem}"
         else:
             self.note = f"the motion of '{self.active}' has ended, '{name}' took over"
             self._take_over(name, state, self._policy, now)
+
+    def _obstacle(self, name: str, state: RobotState | None, age: float) -> str:
+        """Why a policy cannot take over from a state of an age [s], without a full stop; or empty."""
+        candidate = self._candidates[name]
+        problem = self._check(state, age, candidate) or self._settings.region.outside(
+            state, candidate.start_pose, candidate.joint_names, candidate.floating)
+        return problem.rstrip('.')
 
     def _take_over(self, name: str, state: RobotState, old: Policy | None, now: float) -> None:
         """Begin to blend into another policy, from the old one or from the last target."""
@@ -331,6 +332,12 @@ class InferenceCore:
             if not np.isfinite(getattr(state, name)).all():
                 return f'{name.replace("_", " ")} in the latest state is not finite.'
         return ''
+
+
+def _eased(elapsed: float, duration: float) -> float:
+    """Half a cosine from 0 to 1 over a duration [s]; 1 at once where there is none."""
+    progress = min(max(elapsed / duration, 0.0), 1.0) if duration > 0.0 else 1.0
+    return 0.5 - 0.5 * math.cos(math.pi * progress)
 
 
 def _standing(robot: RobotModel) -> RobotState:

@@ -12,7 +12,7 @@ from rl_robot_control.errors import ConfigurationError, PolicyError, UnknownName
 from rl_robot_control.policies import find_policy
 from rl_robot_control.policies.gate import read_policy
 from rl_robot_control.policies.manifest import Manifest
-from rl_robot_control.policies.matching import TOLERANCE
+from rl_robot_control.policies.matching import TOLERANCE, first_difference
 from rl_robot_control.policies.runner import PolicyRunner
 from rl_robot_control.robots import RobotModel, load_robot
 from rl_robot_control.ros.candidate import Candidate
@@ -26,7 +26,7 @@ class PolicySet:
     robot: RobotModel  # with the gains and the pose of the first one
     manifests: dict[str, Manifest]
     runners: dict[str, PolicyRunner]
-    needed: set[str]  # fields of the state that any of them needs
+    fields: dict[str, set[str]]  # of the state, that each of them needs
 
     @property
     def first(self) -> str:
@@ -38,11 +38,15 @@ class PolicySet:
         """Of all of them [s]."""
         return self.manifests[self.first].control_period
 
+    @property
+    def needed(self) -> set[str]:
+        """Fields of the state that any of them needs."""
+        return set().union(*self.fields.values())
+
     def candidates(self) -> dict[str, Candidate]:
         """What the core needs of each."""
         return {name: Candidate(policy=runner, start_pose=runner.start_pose,
-                                required=('joint_position', *sorted(needed_quantities(runner.interface.settings,
-                                                                                      runner.robot))),
+                                required=('joint_position', *sorted(self.fields[name])),
                                 joint_names=self.robot.joint_names, floating=self.robot.floating)
                 for name, runner in self.runners.items()}
 
@@ -77,8 +81,8 @@ def load_policies(policy: str, others: Sequence[str], robot: str = '', rate: flo
     first = next(iter(manifests))
     for name in manifests:
         _check_shared(first, manifests[first], name, manifests[name])
-    needed = set().union(*(needed_quantities(runner.interface.settings, runner.robot) for runner in runners.values()))
-    return PolicySet(robot=runners[first].robot, manifests=manifests, runners=runners, needed=needed)
+    fields = {name: needed_quantities(runner.interface.settings, runner.robot) for name, runner in runners.items()}
+    return PolicySet(robot=runners[first].robot, manifests=manifests, runners=runners, fields=fields)
 
 
 def check_name(parameter: str, name: str, policies: PolicySet) -> None:
@@ -110,10 +114,9 @@ def _check_shared(first: str, one: Manifest, name: str, other: Manifest) -> None
         raise PolicyError(f"policy '{name}' runs at {1 / other.control_period:g} Hz, '{first}' at "
                           f'{1 / one.control_period:g} Hz; policies that are loaded together share one rate.')
     for key, unit in (('stiffness', 'N·m/rad'), ('damping', 'N·m·s/rad')):
-        values, others = np.array(getattr(one, key)), np.array(getattr(other, key))
-        different = np.flatnonzero(~np.isclose(values, others, rtol=TOLERANCE))
-        if different.size:
-            i = different[0]
+        values, others = getattr(one, key), getattr(other, key)
+        i = first_difference(values, others)
+        if i is not None:
             raise PolicyError(f"policy '{name}' has the {key} {others[i]:g} {unit} at joint '{one.joint_names[i]}', "
                               f"'{first}' {values[i]:g} {unit}; gains do not change while the robot moves: policies "
                               'that are loaded together share them.')

@@ -176,13 +176,20 @@ class FailingPolicy(ConstantPolicy):
         return super().step(state, command)
 
 
-def make_pair(first=None, **changes):
+def make_pair(first=None, blend_time=0.2, **changes):
     """Two policies, the first of which runs since 0.3 s; the targets are (0.5, -0.5) and (0.9, 0.1)."""
     policies = {'walk': first or ConstantPolicy((0.5, -0.5)), 'stand': ConstantPolicy((0.9, 0.1))}
     core = InferenceCore({name: candidate(policy) for name, policy in policies.items()}, 'walk',
-                         CoreSettings(blend_time=0.2), **changes)
+                         CoreSettings(blend_time=blend_time), **changes)
     running(core)
     return core, policies
+
+
+def test_without_a_blend_time_the_other_policy_acts_at_once():
+    core, _ = make_pair(blend_time=0.0)
+    state = state_at(0.32, (1.0, 0.0))
+    assert core.switch('stand', state, 0.0, 0.32) == ''
+    np.testing.assert_allclose(core.step(state, 0.0, np.zeros((1, 3)), 0.32).position, [[0.9, 0.1]])
 
 
 def test_rehearses_what_runs_and_nothing_else():
