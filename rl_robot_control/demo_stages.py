@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from rl_robot_control.errors import RobotControlError
-from rl_robot_control.report.page import Report, replace
+from rl_robot_control.files import write_whole
+from rl_robot_control.report.page import Report
 from rl_robot_control.robots import load_robot
 
 PROFILE = 'stand:4 forward:8@0.6 5:0.3,0,0.4 stop:3'  # 20 s
@@ -106,7 +107,7 @@ def train_over_topics(context: StageContext) -> dict[str, Any]:
         with _lockstep(context) as backend:
             context.progress('evaluating before', 0.05)
             before = rollout_return(context.folder / LEARNING, backend, wanted.seed)
-        replace(context.folder / BEFORE, f'{before!r}\n')
+        write_whole(context.folder / BEFORE, f'{before!r}\n'.encode())
 
     steps, minutes = _learn_over_topics(context, out)
     with _lockstep(context) as backend:

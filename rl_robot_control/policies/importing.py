@@ -14,6 +14,7 @@ import onnx
 
 from rl_robot_control.config import config_names
 from rl_robot_control.errors import PolicyError, RobotControlError
+from rl_robot_control.files import write_whole
 from rl_robot_control.policies.dialects import Description, ForeignFile, describe_foreign
 from rl_robot_control.policies.dialects.foreign import USUAL_RATE, motor
 from rl_robot_control.policies.gate import CheckedModel, check_network, graph_sha256
@@ -24,6 +25,7 @@ from rl_robot_control.policies.manifest import (
     Manifest,
     OriginSettings,
     manifest_to_json,
+    nullable,
     parse_manifest,
     shortened,
 )
@@ -94,9 +96,7 @@ def write_native(checked: CheckedModel, path: Path) -> None:
     del model.metadata_props[:]
     model.metadata_props.add(key=MANIFEST_KEY, value=manifest_to_json(checked.manifest))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.part')
-    temporary.write_bytes(model.SerializeToString())
-    temporary.replace(path)
+    write_whole(path, model.SerializeToString())
 
 
 def _robot(said: Description, robot: str | None, where: str) -> RobotModel:
@@ -153,7 +153,7 @@ def _manifest(file: ForeignFile, said: Description, robot: RobotModel, sha256: s
                           "the outputs that give it ('network.reference'); only one is there.")
     period = _period(said, rate, where, assumptions)
     values = {'default_position': said.default_position, 'stiffness': said.stiffness, 'damping': said.damping}
-    lists = {key: [_given(given, name, float(own)) for name, own in
+    lists = {key: [given.get(name, float(own)) for name, own in
                    zip(robot.joint_names, getattr(robot, key), strict=True)] for key, given in values.items()}
     held = [name for name in robot.joint_names if name not in said.action_joint_names]
     if held:
@@ -181,8 +181,8 @@ def _manifest(file: ForeignFile, said: Description, robot: RobotModel, sha256: s
         format_version=FORMAT_VERSION, robot=robot.name, task=said.task or 'unknown', algorithm='unknown',
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'), interface=interface,
         joint_names=list(robot.joint_names), action_joint_names=said.action_joint_names,
-        effort_limit=robot.effort_limit.tolist(), position_lower=_limits(robot.position_lower),
-        position_upper=_limits(robot.position_upper), observation_sizes=sizes, command_lower=lower,
+        effort_limit=robot.effort_limit.tolist(), position_lower=nullable(robot.position_lower),
+        position_upper=nullable(robot.position_upper), observation_sizes=sizes, command_lower=lower,
         command_upper=upper, training=said.training, weights_sha256=graph_sha256(file.model),
         golden=GoldenVectors(observations=[], actions=[], frame_names=list(robot.frame_names), states=[]),
         network=said.network,
@@ -264,14 +264,6 @@ def _period(said: Description, rate: float | None, where: str, assumptions: list
         rate = USUAL_RATE
         assumptions.append(f'the control rate is not in the file: {rate:g} Hz')
     return 1.0 / rate
-
-
-def _given(given: dict[str, float], name: str, own: float) -> float:
-    return given.get(name, own)
-
-
-def _limits(values: np.ndarray) -> list[float | None]:
-    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 def _interface(settings: InterfaceSettings, robot: RobotModel, where: str) -> PolicyInterface:

@@ -8,12 +8,14 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from rl_robot_control.config import parse_settings, settings
 from rl_robot_control.errors import ConfigurationError, PolicyError
 from rl_robot_control.policies.golden import GoldenVectors, shape_fault
 from rl_robot_control.tasks.interface import InterfaceSettings
+from rl_robot_control.types import FloatArray
 
 MANIFEST_KEY = 'rl_robot_control.manifest'  # in the ONNX file's metadata_props
 FORMAT_VERSION = 2  # 2 knows other networks, histories, motions and where a file comes from; 1 is read, too
@@ -124,6 +126,11 @@ def parse_manifest(text: str, where: str) -> Manifest:
     if fault:
         raise PolicyError(shortened(f'{where}: the manifest contradicts itself: {fault}. Export the policy again.'))
     return manifest
+
+
+def nullable(limits: FloatArray) -> list[float | None]:
+    """Limits (J,) as a manifest has them; null where there is none."""
+    return [float(limit) if np.isfinite(limit) else None for limit in limits]
 
 
 def is_literal(pattern: str) -> bool:
