@@ -11,7 +11,15 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 from rl_robot_control.errors import PolicyError
-from rl_robot_control.policies.dialects.foreign import Description, ForeignFile, ages, as_floats, by_joint, required
+from rl_robot_control.policies.dialects.foreign import (
+    Description,
+    ForeignFile,
+    ages,
+    as_floats,
+    by_joint,
+    check_positive,
+    required,
+)
 from rl_robot_control.policies.manifest import NetworkSettings
 from rl_robot_control.tasks.gait import GaitSettings
 from rl_robot_control.tasks.interface import ActionSettings, CommandSettings
@@ -109,8 +117,7 @@ def _scale(data: dict[str, Any], experiment: Any, joints: list[str], kp: list[fl
     """Of the action; where the file does not say it, as holosoma's own runner has it."""
     if data.get('action_scale') is not None:
         values = as_floats(data['action_scale'], 'action_scale', where)
-        if any(value <= 0 for value in values):
-            raise PolicyError(f"{where}: 'action_scale' holds {min(values):g}; it must be positive.")
+        check_positive(values, 'action_scale', where)
         return values[0] if len(values) == 1 else list(by_joint(joints, values, 'action_scale', where).values())
     control = _find(experiment, 'robot', 'control') or {}
     scale, divided = control.get('action_scale'), control.get('action_scales_by_effort_limit_over_p_gain')

@@ -16,10 +16,12 @@ from rl_robot_control.policies.dialects.foreign import (
     as_float,
     as_floats,
     by_joint,
+    check_positive,
+    known_term,
     motor,
+    only_ports,
     required,
 )
-from rl_robot_control.policies.manifest import NetworkSettings
 from rl_robot_control.tasks.interface import ActionSettings
 from rl_robot_control.tasks.observation_group import MAX_AGE, HistorySettings, ObservationSettings
 
@@ -64,8 +66,7 @@ def read(file: ForeignFile) -> Description:
     scales = as_floats(scale, 'action_scale', where)
     if isinstance(scale, list):
         by_joint(joints, scales, 'action_scale', where)
-    if any(value <= 0 for value in scales):
-        raise PolicyError(f"{where}: 'action_scale' holds {min(scales):g}; it must be positive.")
+    check_positive(scales, 'action_scale', where)
     ages = _ages(said, where)
     return Description(
         dialect=NAME, by_motor=counted, joint_names=joints, action_joint_names=joints,
@@ -75,7 +76,7 @@ def read(file: ForeignFile) -> Description:
         action=ActionSettings(joints=[], scale=scales[0] if len(set(scales)) == 1 else scales,
                               clip=_clip(said, len(joints), where)),
         observations=[_observation(name, said, ages, where) for name in terms],
-        network=_network(file), control_period=_period(said, where), task='velocity',
+        network=only_ports(file, "rl_sar's config.yaml"), control_period=_period(said, where), task='velocity',
         history=HistorySettings(layout=_layout(said, where), fill='zero'), assumptions=_assumptions(said, file, where))
 
 
@@ -150,9 +151,7 @@ def _layout(said: dict[str, Any], where: str) -> str:
 
 
 def _observation(name: Any, said: dict[str, Any], ages: list[int], where: str) -> ObservationSettings:
-    if name not in TERMS:
-        raise PolicyError(f"{where}: observation term '{name}' is not known. Known are {', '.join(TERMS)}.")
-    term, key = TERMS[name]
+    term, key = known_term(name, TERMS, where)
     bound = as_float(said['clip_obs'], 'clip_obs', where)
     if bound <= 0:
         raise PolicyError(f"{where}: 'clip_obs' is {bound:g}; it must be positive.")
@@ -185,10 +184,3 @@ def _period(said: dict[str, Any], where: str) -> float | None:
     if said.get('dt') is None or said.get('decimation') is None:
         return None
     return as_float(said['dt'], 'dt', where) * as_float(said['decimation'], 'decimation', where)
-
-
-def _network(file: ForeignFile) -> NetworkSettings:
-    if len(file.inputs) != 1 or len(file.outputs) != 1:
-        raise PolicyError(f"{file.where}: has the inputs {', '.join(file.inputs)} and the outputs "
-                          f"{', '.join(file.outputs)}; beside rl_sar's config.yaml one of each is expected.")
-    return NetworkSettings(observation=next(iter(file.inputs)), action=next(iter(file.outputs)))
