@@ -70,7 +70,7 @@ def read(file: ForeignFile) -> Description:
         dialect=NAME, joint_names=joints, action_joint_names=joints, control_period=rate,
         stiffness=by_joint(joints, as_floats(kp, 'kp', where), 'kp', where),
         damping=by_joint(joints, as_floats(kd, 'kd', where), 'kd', where),
-        default_position={} if pose is None else {name: pose[name] for name in joints if name in pose},
+        default_position={} if pose is None else {name: pose[name] for name in joints},
         action=ActionSettings(joints=[], scale=_scale(data, experiment, joints, kp, tracks, where, assumptions),
                               clip=CLIP),
         observations=_observations(names, experiment, joints, tracks, where),
