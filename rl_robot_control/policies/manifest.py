@@ -23,6 +23,7 @@ MAX_MESSAGE = 2000  # characters; a hostile manifest may hold megabytes that a m
 
 Vector3 = tuple[float, float, float]
 Quantity = Literal['joint_position', 'joint_velocity', 'anchor_position', 'anchor_quaternion']  # of a reference
+REFERENCE_NEEDS = ('joint_position', 'joint_velocity', 'anchor_quaternion')  # what a reference must say
 
 
 @settings
@@ -230,7 +231,7 @@ def _motion_fault(m: Manifest) -> str | None:
     if wanted != given:
         return ('the interface tracks a motion, the network gives none' if wanted else
                 'the network gives a motion, the interface tracks none')
-    if given and not {'joint_position', 'joint_velocity', 'anchor_quaternion'} <= set(m.network.reference):
+    if given and not set(REFERENCE_NEEDS) <= set(m.network.reference):
         return f'the network gives only {sorted(m.network.reference)} of a motion'
     if given and m.network.time_step is None:
         return 'the network gives a motion, but network.time_step names no input'
