@@ -32,9 +32,8 @@ from rl_robot_control.policies.manifest import (
 from rl_robot_control.policies.matching import policy_robot
 from rl_robot_control.policies.session import PolicySession
 from rl_robot_control.robots import RobotModel, load_robot
-from rl_robot_control.tasks.interface import InterfaceSettings, PolicyInterface
-from rl_robot_control.tasks.motion import MotionSettings, Reference
-from rl_robot_control.types import RobotState
+from rl_robot_control.tasks.interface import InterfaceSettings, PolicyInterface, probe
+from rl_robot_control.tasks.motion import MotionSettings
 
 NO_COMMAND = (0.0, 0.0, 0.0)
 USUAL_COMMAND = (0.5, 0.3, 0.5)  # where the file does not say what it was trained for [m/s, m/s, rad/s]
@@ -166,7 +165,7 @@ def _manifest(file: ForeignFile, said: Description, robot: RobotModel, sha256: s
         motion=None if said.anchor_link is None else MotionSettings(anchor_link=said.anchor_link, length=1))
     model = dataclasses.replace(robot, **{key: np.array(value) for key, value in lists.items()})
     try:
-        sizes = _interface(interface, model, where).observation_sizes
+        sizes = probe(interface, model, where).observation_sizes
     except Exception as error:  # terms get parameters from the file, and may fail on them in any way
         raise PolicyError(f'{where}: its observations or actions do not fit {robot.name}: {error}') from None
     lower, upper = said.command_lower, said.command_upper
@@ -266,13 +265,6 @@ def _period(said: Description, rate: float | None, where: str, assumptions: list
     return 1.0 / rate
 
 
-def _interface(settings: InterfaceSettings, robot: RobotModel, where: str) -> PolicyInterface:
-    interface = PolicyInterface(settings, robot, 1, where)
-    if interface.reference is not None:
-        interface.reference = Reference.upright(1, interface.num_actions)
-    return interface
-
-
 def _prove(checked: CheckedModel, robot: RobotModel) -> Manifest:
     """Run it on states of the standing robot and keep what comes out: golden vectors, and how long its motion is."""
     manifest, where = checked.manifest, checked.path.name
@@ -284,7 +276,7 @@ def _prove(checked: CheckedModel, robot: RobotModel) -> Manifest:
         manifest = dataclasses.replace(manifest, interface=dataclasses.replace(manifest.interface, motion=motion))
     model, states = policy_robot(manifest, robot), []
     for command in (NO_COMMAND, manifest.command_upper):
-        interface, state = PolicyInterface(manifest.interface, model, 1, where), _standing(model)
+        interface, state = PolicyInterface(manifest.interface, model, 1, where), model.standing_state(1)
         if interface.reference is not None:
             interface.reference = session.reference(0)
         interface.reset(state)
@@ -335,11 +327,3 @@ def _check_motion(session: PolicySession, length: int, given: set[str], where: s
         if abs(norm - 1.0) > 0.1:
             raise PolicyError(f'{where}: the motion that it tracks has an anchor_quaternion of length {norm:g}, {step} '
                               'control periods after its beginning; it must be 1.')
-
-
-def _standing(robot: RobotModel) -> RobotState:
-    state = RobotState.unknown(1, robot.num_joints, len(robot.frame_names))
-    values = {name: np.zeros_like(value) for name, value in vars(state).items()}
-    values |= {'base_quaternion': np.array([[0.0, 0.0, 0.0, 1.0]]), 'joint_position': robot.default_position[None],
-               'base_position': np.array([[0.0, 0.0, robot.settings.base.height]])}
-    return RobotState(**values)

@@ -97,7 +97,7 @@ class PolicyInterface:
         self.effective_command = np.zeros((num_robots, 3))  # (N, 3) what the policy sees
         self.heading = np.zeros(num_robots)  # (N,) to hold [rad]
         self.reference = None if interface.motion is None else Reference.unknown(num_robots, len(self.joints))
-        self.start = np.full((num_robots, 4), np.nan)  # (N, 4) see ``motion.aligned``
+        self.start = np.full((num_robots, 4), np.nan)  # (N, 4) see ``motion.alignment``
         self.fresh = np.ones(num_robots, dtype=bool)  # (N,) nothing observed since the reset
         unknown = self.view(RobotState.unknown(num_robots, robot.num_joints, len(robot.frame_names)))
         self.observation_sizes = self._group.sizes(unknown)
@@ -220,6 +220,23 @@ class PolicyInterface:
             error = np.clip(rotations.wrap(self.heading - measured), -reach, reach)
             self.heading = measured + error + self.command[:, 2] * period
             self.effective_command[:, 2] += rules.heading_gain * error
+
+
+def probe(interface: InterfaceSettings, robot: RobotModel, where: str = 'task') -> PolicyInterface:
+    """An interface of one robot, to find out what comes of settings; a motion to track stands upright.
+
+    Args:
+        interface: The settings.
+        robot: The robot.
+        where: Source of the settings, for messages.
+
+    Raises:
+        ConfigurationError: A term, joint or parameter is unknown.
+    """
+    policy = PolicyInterface(interface, robot, 1, where)
+    if policy.reference is not None:
+        policy.reference = Reference.upright(1, policy.num_actions)
+    return policy
 
 
 def _clipped(action: FloatArray, clip: float | tuple[list[float], list[float]] | None) -> FloatArray:
