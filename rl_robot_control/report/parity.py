@@ -144,26 +144,25 @@ def _at(stamps: FloatArray, wanted: FloatArray) -> np.ndarray:
 def _begin(runner: PolicyRunner, recording: Recording, states: list[RobotState], commands: FloatArray
            ) -> int:
     """Where the policy began: before that, the robot was moved to its start pose. The first state if it never did."""
-    wanted = recording.requests.position
-    for r in range(len(states) - TRIES + 1):
-        if not _usable(states[r]):
-            continue
-        runner.reset(states[r])
-        agree = True
-        for k in range(r, r + TRIES):
-            try:
-                found = runner.step(states[k], commands[k:k + 1]).position[0]
-            except PolicyError:
-                agree = False
-            agree = agree and bool(np.abs(found - wanted[k]).max() <= BEGINS)
-            if not agree:
-                break
-        if agree:
-            return r
-    first = next((r for r, state in enumerate(states) if _usable(state)), None)
-    if first is None:
+    usable = [r for r, state in enumerate(states) if _usable(state)]
+    if not usable:
         raise PolicyError('no command in the recording answers a state that it holds.')
-    return first
+    for r in usable:
+        tried = slice(r, r + TRIES)
+        if r + TRIES <= len(states) and _follows(runner, states[tried], commands[tried],
+                                                 recording.requests.position[tried]):
+            return r
+    return usable[0]
+
+
+def _follows(runner: PolicyRunner, states: list[RobotState], commands: FloatArray, wanted: FloatArray) -> bool:
+    """Whether a policy that begins in the first of some states gives the recorded targets (T, J) [rad] to all."""
+    runner.reset(states[0])
+    try:
+        return all(np.abs(runner.step(state, commands[t:t + 1]).position[0] - wanted[t]).max() <= BEGINS
+                   for t, state in enumerate(states))
+    except PolicyError:
+        return False
 
 
 def _usable(state: RobotState) -> bool:
