@@ -195,13 +195,15 @@ def export(context: StageContext) -> dict[str, Any]:
     """Export the policy with its manifest, and evaluate the file in memory."""
     from rl_robot_control.learning.evaluation import evaluate
     from rl_robot_control.learning.export_run import export_run
+    from rl_robot_control.policies.gate import read_policy
     context.progress('writing ONNX', 0.0)
     policy = export_run(best_run(context), context.folder / POLICY)
 
     def show(done: int, total: int) -> None:
         context.progress('evaluating in memory', done / total)
 
-    found = evaluate(policy, episodes=context.settings.episodes, seed=context.settings.seed, on_progress=show)
+    found = evaluate(read_policy(policy), episodes=context.settings.episodes, seed=context.settings.seed,
+                     on_progress=show)
     error = found['mean_speed_error']
     return {'policy': POLICY, 'bytes': policy.stat().st_size, 'evaluation': found,
             'summary': f'{found["episodes"] - found["falls"]} of {found["episodes"]} episodes without a fall'
