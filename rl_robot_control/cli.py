@@ -193,8 +193,11 @@ def parity(
         recording: Annotated[Path, typer.Argument(metavar='RECORDING', help='MCAP file of a robot that it drove.')],
         robot: RobotOption = None, rate: RateOption = None, seed: SeedOption = 1,
         all_values: Annotated[bool, typer.Option('--all', help='Every value, not only those that differ.')] = False,
+        plot: Annotated[Path | None, typer.Option(help='PNG to draw every term into, over time.')] = None,
         as_json: JsonOption = False) -> None:
     """Say why it walks in simulation and not on the robot: what it observed there, beside what it does in MuJoCo."""
+    if plot is not None and plot.suffix != '.png':
+        raise ConfigurationError(f"--plot is '{plot}'; the name of a picture ends in .png.")
     from rl_robot_control.report.parity import compare
     from rl_robot_control.report.parity_tables import as_plain, tables
     from rl_robot_control.robots import load_robot
@@ -211,6 +214,11 @@ def parity(
     else:
         for title, columns, rows, notes in tables(found, all_values):
             print_table(title, columns, rows, notes)
+    if plot is not None:
+        from rl_robot_control.report.parity_figure import terms_over_time
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        terms_over_time(plot, found)
+        errors().print(f'the terms over time: {plot}', soft_wrap=True)
     if not found.agrees or any(value.differs for value in found.values):
         raise typer.Exit(1)
 
