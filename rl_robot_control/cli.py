@@ -132,18 +132,15 @@ def evaluate(
     """Measure a policy: falls, velocity errors, shield corrections."""
     from rl_robot_control.learning.evaluation import evaluate as run
     from rl_robot_control.learning.evaluation import policy_task
-    from rl_robot_control.policies import find_policy
-    from rl_robot_control.policies.gate import read_policy
     from rl_robot_control.robots import load_robot
-    path = find_policy(policy)
-    manifest = read_policy(path, robot=robot, rate=rate).manifest
-    name = robot or manifest.robot
-    task = policy_task(manifest, load_robot(name))
-    with progress('evaluating') as show, _robots(backend.value, name, task, None, gains=manifest) as robots:
-        result = run(path, robot=name, rate=rate, episodes=episodes, seed=seed,
-                     speed=None if random_commands else speed, duration=duration, backend=robots,
+    checked = _read(policy, robot, rate)
+    name = robot or checked.manifest.robot
+    task = policy_task(checked.manifest, load_robot(name))
+    with progress('evaluating') as show, _robots(backend.value, name, task, None, gains=checked.manifest) as robots:
+        result = run(checked, robot=name, episodes=episodes, seed=seed, speed=None if random_commands else speed,
+                     duration=duration, backend=robots,
                      on_progress=lambda done, total: show(f'step {done} of {total}', done / total))
-    show_result(result | {'backend': backend.value}, as_json, title=path.name)
+    show_result(result | {'backend': backend.value}, as_json, title=checked.path.name)
 
 
 @app.command()
@@ -163,12 +160,10 @@ def import_policy(policy: Annotated[str, typer.Argument(metavar='FILE', help='A 
                   out: Annotated[Path, typer.Option('--out', '-o', help='File to write.')],
                   robot: RobotOption = None, rate: RateOption = None, as_json: JsonOption = False) -> None:
     """Turn a policy trained elsewhere into a file of our own; what its file did not say is listed."""
-    from rl_robot_control.policies import find_policy
-    from rl_robot_control.policies.gate import read_policy
     from rl_robot_control.policies.importing import write_native
     if out.suffix != '.onnx':
         raise ConfigurationError(f"--out is '{out}'; the name of a policy file ends in .onnx.")
-    checked = read_policy(find_policy(policy), robot=robot, rate=rate)
+    checked = _read(policy, robot, rate)
     write_native(checked, out)
     origin = checked.manifest.origin
     summary = {'policy': str(out), 'robot': checked.manifest.robot, 'dialect': origin.dialect if origin else 'native'}
@@ -183,10 +178,8 @@ def import_policy(policy: Annotated[str, typer.Argument(metavar='FILE', help='A 
 def inspect(policy: PolicyArgument, robot: RobotOption = None, rate: RateOption = None,
             as_json: JsonOption = False) -> None:
     """Show what a policy file says about itself: origin, interface, observation, joints."""
-    from rl_robot_control.policies import find_policy
     from rl_robot_control.policies.description import describe
-    from rl_robot_control.policies.gate import read_policy
-    sections = describe(read_policy(find_policy(policy), robot=robot, rate=rate).manifest)
+    sections = describe(_read(policy, robot, rate).manifest)
     if as_json:
         print_json({s.title: {'columns': s.columns, 'rows': s.rows} for s in sections})
         return
@@ -200,17 +193,18 @@ def parity(
         recording: Annotated[Path, typer.Argument(metavar='RECORDING', help='MCAP file of a robot that it drove.')],
         robot: RobotOption = None, rate: RateOption = None, seed: SeedOption = 1,
         all_values: Annotated[bool, typer.Option('--all', help='Every value, not only those that differ.')] = False,
+        plot: Annotated[Path | None, typer.Option(help='PNG to draw every term into, over time.')] = None,
         as_json: JsonOption = False) -> None:
     """Say why it walks in simulation and not on the robot: what it observed there, beside what it does in MuJoCo."""
-    from rl_robot_control.policies import find_policy
-    from rl_robot_control.policies.gate import read_policy
+    if plot is not None and plot.suffix != '.png':
+        raise ConfigurationError(f"--plot is '{plot}'; the name of a picture ends in .png.")
     from rl_robot_control.report.parity import compare
     from rl_robot_control.report.parity_tables import as_plain, tables
     from rl_robot_control.robots import load_robot
     from rl_robot_control.ros.processes import require_rclpy
     require_rclpy()
     from rl_robot_control.ros.read_recording import read_recording
-    checked = read_policy(find_policy(policy), robot=robot, rate=rate)
+    checked = _read(policy, robot, rate)
     model = load_robot(robot or checked.manifest.robot)
     with progress('parity') as show:
         show('replaying and simulating', 0.0)
@@ -220,6 +214,11 @@ def parity(
     else:
         for title, columns, rows, notes in tables(found, all_values):
             print_table(title, columns, rows, notes)
+    if plot is not None:
+        from rl_robot_control.report.parity_figure import terms_over_time
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        terms_over_time(plot, found)
+        errors().print(f'the terms over time: {plot}', soft_wrap=True)
     if not found.agrees or any(value.differs for value in found.values):
         raise typer.Exit(1)
 
@@ -246,29 +245,26 @@ def deploy(
         seconds: Annotated[float, typer.Option(min=0.5, max=600, help='To listen, for --dry-run [s].')] = 3.0,
         as_json: JsonOption = False) -> None:
     """Run a policy on the simulated robot in real time: simulation, shield and inference node, each a process."""
-    from rl_robot_control.policies import find_policy
-    from rl_robot_control.policies.gate import read_policy
     from rl_robot_control.robots import load_robot
     from rl_robot_control.ros.command_profile import parse_profile
     from rl_robot_control.ros.processes import require_rclpy
     require_rclpy()
+    checked = _read(policy, robot, rate)
     if dry_run:
-        checked = read_policy(find_policy(policy), robot=robot, rate=rate)
         model = load_robot(robot or checked.manifest.robot).with_controller(controller, controller_type)
         _dry_run(checked, model, namespace, driver, seconds, as_json)
         return
-    path, profile = find_policy(policy), parse_profile(commands)
-    checked, out = read_policy(path, robot=robot, rate=rate), _fresh(out, 'deploy')
+    profile, out = parse_profile(commands), _fresh(out, 'deploy')
     from rl_robot_control.ros.deployment import deploy as run
     with progress('deploying') as show:
-        result = run(path, profile=profile, out=out, robot=robot, rate=rate, also=also or [], fallback=fallback,
+        result = run(checked.path, profile=profile, out=out, robot=robot, rate=rate, also=also or [], fallback=fallback,
                      motion_end=motion_end, controller=controller, controller_type=controller_type, record=record,
                      progress=show)
     summary: dict[str, Any] = {
         'robot': result.robot, 'duration': result.duration, 'interruption': result.interruption,
         'recording': str(result.recording) if record else None, 'logs': str(result.log_directory)}
     summary |= _judge(result.recording, result.robot, checked.manifest) if record else {}
-    show_result(summary, as_json, title=path.name)
+    show_result(summary, as_json, title=checked.path.name)
     if result.interruption or summary.get('fell'):
         raise typer.Exit(1)
 
@@ -367,6 +363,13 @@ def _needed(option: str, value: Any, what: str) -> Any:
     if value is None:
         raise ConfigurationError(f'--{option} is missing; give {what}.')
     return value
+
+
+def _read(policy: str, robot: str | None, rate: float | None) -> Any:
+    """A policy by its bundled name or path, checked."""
+    from rl_robot_control.policies import find_policy
+    from rl_robot_control.policies.gate import read_policy
+    return read_policy(find_policy(policy), robot=robot, rate=rate)
 
 
 def _names(kind: str) -> list[str]:

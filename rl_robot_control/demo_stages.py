@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from rl_robot_control.errors import RobotControlError
-from rl_robot_control.report.page import Report, replace
+from rl_robot_control.files import write_whole
+from rl_robot_control.report.page import Report
 from rl_robot_control.robots import load_robot
 
 PROFILE = 'stand:4 forward:8@0.6 5:0.3,0,0.4 stop:3'  # 20 s
@@ -106,7 +107,7 @@ def train_over_topics(context: StageContext) -> dict[str, Any]:
         with _lockstep(context) as backend:
             context.progress('evaluating before', 0.05)
             before = rollout_return(context.folder / LEARNING, backend, wanted.seed)
-        replace(context.folder / BEFORE, f'{before!r}\n')
+        write_whole(context.folder / BEFORE, f'{before!r}\n'.encode())
 
     steps, minutes = _learn_over_topics(context, out)
     with _lockstep(context) as backend:
@@ -194,13 +195,15 @@ def export(context: StageContext) -> dict[str, Any]:
     """Export the policy with its manifest, and evaluate the file in memory."""
     from rl_robot_control.learning.evaluation import evaluate
     from rl_robot_control.learning.export_run import export_run
+    from rl_robot_control.policies.gate import read_policy
     context.progress('writing ONNX', 0.0)
     policy = export_run(best_run(context), context.folder / POLICY)
 
     def show(done: int, total: int) -> None:
         context.progress('evaluating in memory', done / total)
 
-    found = evaluate(policy, episodes=context.settings.episodes, seed=context.settings.seed, on_progress=show)
+    found = evaluate(read_policy(policy), episodes=context.settings.episodes, seed=context.settings.seed,
+                     on_progress=show)
     error = found['mean_speed_error']
     return {'policy': POLICY, 'bytes': policy.stat().st_size, 'evaluation': found,
             'summary': f'{found["episodes"] - found["falls"]} of {found["episodes"]} episodes without a fall'

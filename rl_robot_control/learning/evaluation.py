@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from rl_robot_control.backends.protocol import Backend
 from rl_robot_control.config import find_config, load_settings
 from rl_robot_control.envs import make_backend
 from rl_robot_control.errors import ConfigurationError
-from rl_robot_control.policies.gate import read_policy
+from rl_robot_control.policies.gate import CheckedModel
 from rl_robot_control.policies.manifest import Manifest
 from rl_robot_control.policies.matching import policy_robot
 from rl_robot_control.policies.runner import PolicyRunner
@@ -38,18 +37,17 @@ class EpisodeBatch:
     corrected: FloatArray  # (N,) share of commands that the shield changed
 
 
-def evaluate(policy: Path, *, robot: str | None = None, rate: float | None = None, episodes: int = 50, seed: int = 1,
+def evaluate(policy: CheckedModel, *, robot: str | None = None, episodes: int = 50, seed: int = 1,
              speed: float | None = 0.6, duration: float = 10.0, backend: Backend | None = None,
              on_progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
-    """Run a policy file for some episodes.
+    """Run a policy for some episodes.
 
     Velocity errors compare means over one stride, because a walking body sways within it, and leave out the first two
     seconds and what comes after a fall.
 
     Args:
-        policy: Policy file.
+        policy: The file, from ``read_policy``.
         robot: Robot by name or file; None: the policy's.
-        rate: Control rate of a foreign policy whose file does not say it [Hz].
         episodes: How many.
         seed: Source of the jittered starting poses and, for other tasks than walking, the commands.
         speed: Commanded forward velocity [m/s], for policies that follow a velocity; None: the task's random commands.
@@ -63,19 +61,19 @@ def evaluate(policy: Path, *, robot: str | None = None, rate: float | None = Non
 
     Raises:
         ConfigurationError: An argument is out of its range.
-        PolicyError: The file is damaged, hostile, or made for something else.
+        PolicyError: The policy was made for something else.
     """
     if episodes < 1 or not 0 < duration <= 3600:
         raise ConfigurationError(f'evaluate: episodes is {episodes} and duration {duration} s; at least 1 episode of '
                                  'more than 0 and at most 3600 s is needed.')
-    checked = read_policy(policy, robot=robot, rate=rate)
-    model = load_robot(robot or checked.manifest.robot)
-    task = policy_task(checked.manifest, model)
+    manifest = policy.manifest
+    model = load_robot(robot or manifest.robot)
+    task = policy_task(manifest, model)
     velocity = task.settings.interface.command.kind == 'velocity'
-    if velocity and speed is not None and not _in_range(speed, checked.manifest):
-        raise ConfigurationError(f'evaluate: speed {speed} m/s is outside what {Path(policy).name} was trained for, '
-                                 f'{checked.manifest.command_lower[0]} to {checked.manifest.command_upper[0]} m/s.')
-    world = backend or make_backend(policy_robot(checked.manifest, model), task, min(episodes, MOST_WORLDS))
+    if velocity and speed is not None and not _in_range(speed, manifest):
+        raise ConfigurationError(f'evaluate: speed {speed} m/s is outside what {policy.path.name} was trained for, '
+                                 f'{manifest.command_lower[0]} to {manifest.command_upper[0]} m/s.')
+    world = backend or make_backend(policy_robot(manifest, model), task, min(episodes, MOST_WORLDS))
     random = np.random.default_rng(seed)
     steps = max(1, round(duration / task.control_period))
     rounds = -(-episodes // world.num_robots)
@@ -85,7 +83,7 @@ def evaluate(policy: Path, *, robot: str | None = None, rate: float | None = Non
             def report(step: int, i: int = i) -> None:
                 if on_progress is not None:
                     on_progress(i * steps + step, rounds * steps)
-            runner = PolicyRunner(checked, model, world.num_robots, task.control_period)
+            runner = PolicyRunner(policy, model, world.num_robots, task.control_period)
             commands = _commands(task, random, world.num_robots, speed if velocity else None)
             batches.append(run_batch(world, task, runner, commands, random, steps, report))
     finally:

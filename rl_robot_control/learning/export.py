@@ -6,9 +6,7 @@ import copy
 import dataclasses
 import datetime
 import logging
-import os
 import re
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,14 +20,15 @@ from pydantic import ValidationError
 from torch import nn
 
 from rl_robot_control.errors import PolicyError
+from rl_robot_control.files import replacing
 from rl_robot_control.policies.gate import INPUT, OUTPUT, graph_sha256, read_policy
 from rl_robot_control.policies.golden import GoldenState, GoldenVectors, record_state
-from rl_robot_control.policies.manifest import FORMAT_VERSION, MANIFEST_KEY, Manifest, manifest_to_json
+from rl_robot_control.policies.manifest import FORMAT_VERSION, MANIFEST_KEY, Manifest, manifest_to_json, nullable
 from rl_robot_control.policies.runner import PolicyRunner
 from rl_robot_control.policies.session import PolicySession
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.tasks.interface import InterfaceSettings, PolicyInterface
-from rl_robot_control.types import FloatArray, RobotState
+from rl_robot_control.types import RobotState
 
 OPSET = 20  # of the ONNX operators
 GOLDEN_STATES = 8
@@ -76,7 +75,8 @@ def export_policy(network: nn.Module, interface: InterfaceSettings, robot: Robot
     except ValidationError as error:
         raise PolicyError(f'the policy cannot be described: {error}') from None
     model.metadata_props.add(key=MANIFEST_KEY, value=manifest_to_json(manifest))
-    with _replacing(path) as temporary:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
         _prove(temporary, network, robot, observations)
     return manifest
@@ -171,7 +171,7 @@ def _manifest(interface: InterfaceSettings, robot: RobotModel, model: onnx.Model
         joint_names=list(robot.joint_names), action_joint_names=[robot.joint_names[i] for i in policy.joints],
         default_position=robot.default_position.tolist(), stiffness=robot.stiffness.tolist(),
         damping=robot.damping.tolist(), effort_limit=robot.effort_limit.tolist(),
-        position_lower=_limits(robot.position_lower), position_upper=_limits(robot.position_upper),
+        position_lower=nullable(robot.position_lower), position_upper=nullable(robot.position_upper),
         observation_sizes=policy.observation_sizes, command_lower=limits[0], command_upper=limits[1],
         training=_plain(training), weights_sha256=graph_sha256(model),
         golden=GoldenVectors(observations=observations.tolist(), actions=actions.tolist(),
@@ -191,10 +191,6 @@ def _prove(path: Path, network: nn.Module, robot: RobotModel, observations: np.n
                           f'{AGREEMENT} is allowed. The exporter mistranslates an operator of this network.')
 
 
-def _limits(values: FloatArray) -> list[float | None]:
-    return [float(value) if np.isfinite(value) else None for value in values]
-
-
 def _plain(value: Any) -> Any:
     """The value as JSON knows it; what is not finite becomes null."""
     if isinstance(value, dict):
@@ -206,20 +202,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if np.isfinite(value) else None
     return value if isinstance(value, (str, int, bool, type(None))) else str(value)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside the path that takes its place if the block succeeds, and is gone otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f'.{path.stem}-', suffix='.onnx', dir=path.parent)
-    os.close(handle)
-    try:
-        yield Path(name)
-        os.chmod(name, 0o644)  # mkstemp's own mode would hide the file from other users
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 @contextmanager

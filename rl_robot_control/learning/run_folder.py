@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import yaml
 
 from rl_robot_control.config import load_settings, to_plain
 from rl_robot_control.errors import ConfigurationError, LearningError
+from rl_robot_control.files import replacing, write_whole
 from rl_robot_control.learning.settings import TrainingSettings
 
 SETTINGS, CHECKPOINT, METRICS = 'settings.yaml', 'checkpoint.pt', 'metrics.jsonl'
@@ -46,7 +46,7 @@ class RunFolder:
         self.check_free()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path / SETTINGS, yaml.safe_dump(to_plain(settings), sort_keys=False).encode())
+            write_whole(self.path / SETTINGS, yaml.safe_dump(to_plain(settings), sort_keys=False).encode())
         except OSError as error:
             raise LearningError(f"'{self.path}' cannot be written: {error.strerror}; give another folder with --out."
                                 ) from error
@@ -78,9 +78,8 @@ class RunFolder:
 
     def save(self, checkpoint: dict[str, Any]) -> None:
         """Replace the checkpoint in one stroke, so that a kill leaves the old one or the new one."""
-        temporary = self.path / f'.{CHECKPOINT}.{os.getpid()}'
-        torch.save(checkpoint, temporary)
-        os.replace(temporary, self.path / CHECKPOINT)
+        with replacing(self.path / CHECKPOINT) as temporary:
+            torch.save(checkpoint, temporary)
 
     def load(self) -> dict[str, Any] | None:
         """The latest checkpoint, or None where the run has not got so far.
@@ -104,7 +103,7 @@ class RunFolder:
     def truncate_log(self, steps: int) -> None:
         """Drop the metrics of steps after the checkpoint from which a run resumes."""
         kept = [json.dumps(row) for row in self.metrics() if row['steps'] <= steps]
-        write_atomically(self.path / METRICS, ''.join(f'{row}\n' for row in kept).encode())
+        write_whole(self.path / METRICS, ''.join(f'{row}\n' for row in kept).encode())
 
     def metrics(self) -> list[dict[str, float]]:
         """All lines of metrics; a last line cut off by a kill is left out."""
@@ -127,10 +126,3 @@ def require_run(path: Path) -> RunFolder:
     if not (Path(path) / CHECKPOINT).is_file():
         raise ConfigurationError(f"'{path}' holds no checkpoint ({CHECKPOINT}); give the folder that 'train' wrote.")
     return RunFolder(path)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file in one stroke: a kill leaves the old content or the new."""
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

@@ -12,11 +12,10 @@ from google.protobuf.message import DecodeError
 
 from rl_robot_control.errors import PolicyError
 from rl_robot_control.policies.graph import check_contents, check_memory, fixed_shape, number_type, shape_of_one
-from rl_robot_control.policies.manifest import MANIFEST_KEY, Manifest, parse_manifest
+from rl_robot_control.policies.manifest import MANIFEST_KEY, REFERENCE_NEEDS, Manifest, parse_manifest
 
 MAX_FILE_BYTES = 64 * 2 ** 20
 TEXT_BYTES = 64  # at the beginning of a file, by which text is told from ONNX
-REFERENCE = ('joint_position', 'joint_velocity', 'anchor_quaternion')  # what a motion must say
 POSE_SIZES = {'anchor_position': 3, 'anchor_quaternion': 4}
 INPUT, OUTPUT = 'observation', 'action'  # of networks that are exported here
 
@@ -173,7 +172,7 @@ def _check_state(value: onnx.ValueInfoProto, following: onnx.ValueInfoProto, whe
 def _check_reference(outputs: dict[str, onnx.ValueInfoProto], manifest: Manifest, where: str) -> None:
     """The outputs with a motion must hold a value for each joint that is moved, and the pose of the anchor."""
     reference, anchor = manifest.network.reference, manifest.network.anchor
-    missing = [name for name in REFERENCE if name not in reference]
+    missing = [name for name in REFERENCE_NEEDS if name not in reference]
     if missing:
         raise PolicyError(f"{where}: tracks a motion, but 'network.reference' names no output for {missing[0]}.")
     for quantity, name in reference.items():

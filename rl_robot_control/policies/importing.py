@@ -14,6 +14,7 @@ import onnx
 
 from rl_robot_control.config import config_names
 from rl_robot_control.errors import PolicyError, RobotControlError
+from rl_robot_control.files import write_whole
 from rl_robot_control.policies.dialects import Description, ForeignFile, describe_foreign
 from rl_robot_control.policies.dialects.foreign import USUAL_RATE, motor
 from rl_robot_control.policies.gate import CheckedModel, check_network, graph_sha256
@@ -24,15 +25,15 @@ from rl_robot_control.policies.manifest import (
     Manifest,
     OriginSettings,
     manifest_to_json,
+    nullable,
     parse_manifest,
     shortened,
 )
 from rl_robot_control.policies.matching import policy_robot
 from rl_robot_control.policies.session import PolicySession
 from rl_robot_control.robots import RobotModel, load_robot
-from rl_robot_control.tasks.interface import InterfaceSettings, PolicyInterface
-from rl_robot_control.tasks.motion import MotionSettings, Reference
-from rl_robot_control.types import RobotState
+from rl_robot_control.tasks.interface import InterfaceSettings, PolicyInterface, probe
+from rl_robot_control.tasks.motion import MotionSettings
 
 NO_COMMAND = (0.0, 0.0, 0.0)
 USUAL_COMMAND = (0.5, 0.3, 0.5)  # where the file does not say what it was trained for [m/s, m/s, rad/s]
@@ -94,9 +95,7 @@ def write_native(checked: CheckedModel, path: Path) -> None:
     del model.metadata_props[:]
     model.metadata_props.add(key=MANIFEST_KEY, value=manifest_to_json(checked.manifest))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.part')
-    temporary.write_bytes(model.SerializeToString())
-    temporary.replace(path)
+    write_whole(path, model.SerializeToString())
 
 
 def _robot(said: Description, robot: str | None, where: str) -> RobotModel:
@@ -153,7 +152,7 @@ def _manifest(file: ForeignFile, said: Description, robot: RobotModel, sha256: s
                           "the outputs that give it ('network.reference'); only one is there.")
     period = _period(said, rate, where, assumptions)
     values = {'default_position': said.default_position, 'stiffness': said.stiffness, 'damping': said.damping}
-    lists = {key: [_given(given, name, float(own)) for name, own in
+    lists = {key: [given.get(name, float(own)) for name, own in
                    zip(robot.joint_names, getattr(robot, key), strict=True)] for key, given in values.items()}
     held = [name for name in robot.joint_names if name not in said.action_joint_names]
     if held:
@@ -166,7 +165,7 @@ def _manifest(file: ForeignFile, said: Description, robot: RobotModel, sha256: s
         motion=None if said.anchor_link is None else MotionSettings(anchor_link=said.anchor_link, length=1))
     model = dataclasses.replace(robot, **{key: np.array(value) for key, value in lists.items()})
     try:
-        sizes = _interface(interface, model, where).observation_sizes
+        sizes = probe(interface, model, where).observation_sizes
     except Exception as error:  # terms get parameters from the file, and may fail on them in any way
         raise PolicyError(f'{where}: its observations or actions do not fit {robot.name}: {error}') from None
     lower, upper = said.command_lower, said.command_upper
@@ -181,8 +180,8 @@ def _manifest(file: ForeignFile, said: Description, robot: RobotModel, sha256: s
         format_version=FORMAT_VERSION, robot=robot.name, task=said.task or 'unknown', algorithm='unknown',
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'), interface=interface,
         joint_names=list(robot.joint_names), action_joint_names=said.action_joint_names,
-        effort_limit=robot.effort_limit.tolist(), position_lower=_limits(robot.position_lower),
-        position_upper=_limits(robot.position_upper), observation_sizes=sizes, command_lower=lower,
+        effort_limit=robot.effort_limit.tolist(), position_lower=nullable(robot.position_lower),
+        position_upper=nullable(robot.position_upper), observation_sizes=sizes, command_lower=lower,
         command_upper=upper, training=said.training, weights_sha256=graph_sha256(file.model),
         golden=GoldenVectors(observations=[], actions=[], frame_names=list(robot.frame_names), states=[]),
         network=said.network,
@@ -266,21 +265,6 @@ def _period(said: Description, rate: float | None, where: str, assumptions: list
     return 1.0 / rate
 
 
-def _given(given: dict[str, float], name: str, own: float) -> float:
-    return given.get(name, own)
-
-
-def _limits(values: np.ndarray) -> list[float | None]:
-    return [float(value) if np.isfinite(value) else None for value in values]
-
-
-def _interface(settings: InterfaceSettings, robot: RobotModel, where: str) -> PolicyInterface:
-    interface = PolicyInterface(settings, robot, 1, where)
-    if interface.reference is not None:
-        interface.reference = Reference.upright(1, interface.num_actions)
-    return interface
-
-
 def _prove(checked: CheckedModel, robot: RobotModel) -> Manifest:
     """Run it on states of the standing robot and keep what comes out: golden vectors, and how long its motion is."""
     manifest, where = checked.manifest, checked.path.name
@@ -292,7 +276,7 @@ def _prove(checked: CheckedModel, robot: RobotModel) -> Manifest:
         manifest = dataclasses.replace(manifest, interface=dataclasses.replace(manifest.interface, motion=motion))
     model, states = policy_robot(manifest, robot), []
     for command in (NO_COMMAND, manifest.command_upper):
-        interface, state = PolicyInterface(manifest.interface, model, 1, where), _standing(model)
+        interface, state = PolicyInterface(manifest.interface, model, 1, where), model.standing_state(1)
         if interface.reference is not None:
             interface.reference = session.reference(0)
         interface.reset(state)
@@ -343,11 +327,3 @@ def _check_motion(session: PolicySession, length: int, given: set[str], where: s
         if abs(norm - 1.0) > 0.1:
             raise PolicyError(f'{where}: the motion that it tracks has an anchor_quaternion of length {norm:g}, {step} '
                               'control periods after its beginning; it must be 1.')
-
-
-def _standing(robot: RobotModel) -> RobotState:
-    state = RobotState.unknown(1, robot.num_joints, len(robot.frame_names))
-    values = {name: np.zeros_like(value) for name, value in vars(state).items()}
-    values |= {'base_quaternion': np.array([[0.0, 0.0, 0.0, 1.0]]), 'joint_position': robot.default_position[None],
-               'base_position': np.array([[0.0, 0.0, robot.settings.base.height]])}
-    return RobotState(**values)

@@ -8,12 +8,14 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from rl_robot_control.config import parse_settings, settings
 from rl_robot_control.errors import ConfigurationError, PolicyError
 from rl_robot_control.policies.golden import GoldenVectors, shape_fault
 from rl_robot_control.tasks.interface import InterfaceSettings
+from rl_robot_control.types import FloatArray
 
 MANIFEST_KEY = 'rl_robot_control.manifest'  # in the ONNX file's metadata_props
 FORMAT_VERSION = 2  # 2 knows other networks, histories, motions and where a file comes from; 1 is read, too
@@ -21,6 +23,7 @@ MAX_MESSAGE = 2000  # characters; a hostile manifest may hold megabytes that a m
 
 Vector3 = tuple[float, float, float]
 Quantity = Literal['joint_position', 'joint_velocity', 'anchor_position', 'anchor_quaternion']  # of a reference
+REFERENCE_NEEDS = ('joint_position', 'joint_velocity', 'anchor_quaternion')  # what a reference must say
 
 
 @settings
@@ -126,6 +129,11 @@ def parse_manifest(text: str, where: str) -> Manifest:
     return manifest
 
 
+def nullable(limits: FloatArray) -> list[float | None]:
+    """Limits (J,) as a manifest has them; null where there is none."""
+    return [float(limit) if np.isfinite(limit) else None for limit in limits]
+
+
 def is_literal(pattern: str) -> bool:
     """Whether a regular expression stands for exactly one name; others could be made to run for hours."""
     return re.escape(re.sub(r'\\(.)', r'\1', pattern)) == pattern
@@ -223,7 +231,7 @@ def _motion_fault(m: Manifest) -> str | None:
     if wanted != given:
         return ('the interface tracks a motion, the network gives none' if wanted else
                 'the network gives a motion, the interface tracks none')
-    if given and not {'joint_position', 'joint_velocity', 'anchor_quaternion'} <= set(m.network.reference):
+    if given and not set(REFERENCE_NEEDS) <= set(m.network.reference):
         return f'the network gives only {sorted(m.network.reference)} of a motion'
     if given and m.network.time_step is None:
         return 'the network gives a motion, but network.time_step names no input'

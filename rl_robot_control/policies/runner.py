@@ -10,7 +10,7 @@ from rl_robot_control.policies.golden import replay_state
 from rl_robot_control.policies.matching import check_robot, policy_robot
 from rl_robot_control.policies.session import PolicySession
 from rl_robot_control.robots import RobotModel
-from rl_robot_control.tasks.interface import PolicyInterface
+from rl_robot_control.tasks.interface import PolicyInterface, probe
 from rl_robot_control.tasks.motion import Reference
 from rl_robot_control.types import FloatArray, JointCommand, RobotState
 
@@ -186,10 +186,9 @@ class PolicyRunner:
     def _build_interface(self, robot: RobotModel, num_robots: int) -> PolicyInterface:
         try:
             interface = PolicyInterface(self.manifest.interface, robot, num_robots, where=self._where)
-            probe = PolicyInterface(self.manifest.interface, robot, 1)  # a feed-forward may not fit the joints
-            if probe.reference is not None:
-                probe.reference = Reference.upright(1, probe.num_actions)
-            probe.act(RobotState.unknown(1, robot.num_joints, len(robot.frame_names)), np.zeros((1, probe.num_actions)))
+            unknown = RobotState.unknown(1, robot.num_joints, len(robot.frame_names))
+            # A feed-forward may not fit the joints.
+            probe(self.manifest.interface, robot).act(unknown, np.zeros((1, interface.num_actions)))
         except Exception as error:  # terms get parameters from the file, and may fail on them in any way
             raise PolicyError(f'{self._where}: its observations or actions cannot be set up: {error}') from error
         names = [robot.joint_names[i] for i in interface.joints]

@@ -9,12 +9,12 @@ import base64
 import html
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rl_robot_control.files import write_whole
 from rl_robot_control.report.verdict import Target, judge
 
 FORMAT_VERSION = 1
@@ -76,9 +76,9 @@ class Report:
         self.data['targets'] = [asdict(target) for target in targets]
         self.data['passed'] = None if any(t.met is None for t in targets) else all(t.met for t in targets)
         self.folder.mkdir(parents=True, exist_ok=True)
-        replace(self.folder / 'report.json', json.dumps(finite(self.data), indent=1) + '\n')
+        write_whole(self.folder / 'report.json', (json.dumps(finite(self.data), indent=1) + '\n').encode())
         page = self.folder / 'report.html'
-        replace(page, render(self.data, self.folder, targets))
+        write_whole(page, render(self.data, self.folder, targets).encode())
         return page
 
     @classmethod
@@ -93,13 +93,6 @@ class Report:
         report = cls.__new__(cls)
         report.folder, report.data = folder, data
         return report
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a file so that a reader (or a kill) sees the old or the new content, never a part."""
-    scratch = path.with_name(f'.{path.name}.part')
-    scratch.write_text(text, encoding='utf-8')
-    os.replace(scratch, path)
 
 
 def finite(value: Any) -> Any:

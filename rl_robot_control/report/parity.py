@@ -55,6 +55,11 @@ class Value:
         """Whether it is worth a look."""
         return not (self.shift <= SHIFT and self.outside <= OUTSIDE)
 
+    @property
+    def severity(self) -> float:
+        """The difference as a multiple of what is bearable; above 1 the value differs."""
+        return max(self.shift / SHIFT, self.outside / OUTSIDE)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
@@ -64,8 +69,11 @@ class Parity:
     periods: int  # that were replayed
     agrees: bool  # whether the recorded targets are this policy's
     target_error: dict[str, tuple[float, float]]  # joint → median and largest difference of its targets [rad]
-    values: list[Value]  # of the observation, in its order
+    values: list[Value]  # (V,) of the observation, in its order
     missing: list[str]  # values that the recording does not hold
+    times: FloatArray  # (T,) of the periods, in the recording [s]
+    recorded: FloatArray  # (T, V) the values over time
+    simulated: FloatArray  # (T', N, V) the same of N simulated robots, until all have fallen; NaN of those that have
 
     def terms(self) -> dict[str, list[Value]]:
         """The values by the entry of the observation that they belong to."""
@@ -95,14 +103,21 @@ def compare(checked: CheckedModel, recording: Recording, robot: RobotModel, seed
         raise PolicyError('the policy answers none of the recorded states: what it observes is not in the recording.')
     simulated = _simulate(checked, robot, commands[begin:], seed)
     labels = runner.interface.observation_labels
-    known = np.isfinite(observed).any(axis=0)
+    known, standing = np.isfinite(observed).any(axis=0), np.isfinite(simulated).all(axis=-1)
     return Parity(
         began=float(recording.requests.sent[begin]), periods=len(observed),
         agrees=bool(np.nanmedian(errors, axis=0).max() <= AGREES),
         target_error={name: (float(np.nanmedian(column)), float(np.nanmax(column)))
                       for name, column in zip(robot.joint_names, errors.T, strict=True)},
-        values=[_value(name, observed[:, i], simulated[:, i]) for i, name in enumerate(labels) if known[i]],
-        missing=[name for i, name in enumerate(labels) if not known[i]])
+        values=[_value(name, observed[:, i], simulated[standing, i]) for i, name in enumerate(labels) if known[i]],
+        missing=[name for i, name in enumerate(labels) if not known[i]],
+        times=recording.requests.sent[begin:], recorded=observed[:, known], simulated=simulated[..., known])
+
+
+def shown_range(simulated: FloatArray) -> tuple[float, float]:
+    """Least and greatest of what the simulation shows of a value, a little widened."""
+    span = REACH * float(np.ptp(simulated)) + FLAT
+    return float(simulated.min()) - span, float(simulated.max()) + span
 
 
 def _recorded(recording: Recording, runner: PolicyRunner) -> tuple[list[RobotState], FloatArray]:
@@ -144,26 +159,25 @@ def _at(stamps: FloatArray, wanted: FloatArray) -> np.ndarray:
 def _begin(runner: PolicyRunner, recording: Recording, states: list[RobotState], commands: FloatArray
            ) -> int:
     """Where the policy began: before that, the robot was moved to its start pose. The first state if it never did."""
-    wanted = recording.requests.position
-    for r in range(len(states) - TRIES + 1):
-        if not _usable(states[r]):
-            continue
-        runner.reset(states[r])
-        agree = True
-        for k in range(r, r + TRIES):
-            try:
-                found = runner.step(states[k], commands[k:k + 1]).position[0]
-            except PolicyError:
-                agree = False
-            agree = agree and bool(np.abs(found - wanted[k]).max() <= BEGINS)
-            if not agree:
-                break
-        if agree:
-            return r
-    first = next((r for r, state in enumerate(states) if _usable(state)), None)
-    if first is None:
+    usable = [r for r, state in enumerate(states) if _usable(state)]
+    if not usable:
         raise PolicyError('no command in the recording answers a state that it holds.')
-    return first
+    for r in usable:
+        tried = slice(r, r + TRIES)
+        if r + TRIES <= len(states) and _follows(runner, states[tried], commands[tried],
+                                                 recording.requests.position[tried]):
+            return r
+    return usable[0]
+
+
+def _follows(runner: PolicyRunner, states: list[RobotState], commands: FloatArray, wanted: FloatArray) -> bool:
+    """Whether a policy that begins in the first of some states gives the recorded targets (T, J) [rad] to all."""
+    runner.reset(states[0])
+    try:
+        return all(np.abs(runner.step(state, commands[t:t + 1]).position[0] - wanted[t]).max() <= BEGINS
+                   for t, state in enumerate(states))
+    except PolicyError:
+        return False
 
 
 def _usable(state: RobotState) -> bool:
@@ -194,7 +208,7 @@ def _replay(runner: PolicyRunner, recording: Recording, states: list[RobotState]
 
 
 def _simulate(checked: CheckedModel, robot: RobotModel, commands: FloatArray, seed: int) -> FloatArray:
-    """Observations (T, D) of the policy in MuJoCo under the same commands, of several robots until they fall."""
+    """Observations (T', N, D) of the policy in MuJoCo under the same commands, NaN of robots that have fallen."""
     runner = PolicyRunner(checked, robot, WORLDS)
     model, period = runner.robot, runner.manifest.control_period
     world = ShieldedBackend(MujocoBackend(model, WORLDS, period, PhysicsSettings()), make_shield(model, period, WORLDS))
@@ -206,22 +220,22 @@ def _simulate(checked: CheckedModel, robot: RobotModel, commands: FloatArray, se
     seen, upright = [], np.ones(WORLDS, dtype=bool)
     for command in commands[:round(LONGEST / period)]:
         answer = runner.step(state, np.tile(command, (WORLDS, 1)))
-        seen.append(runner.observation[upright].copy())
+        seen.append(np.where(upright[:, None], runner.observation, np.nan))
         state = world.step(answer)
         if model.floating:
             upright &= state.base_position[:, 2] > 0.5 * model.settings.base.height
         if not upright.any():
             break
     world.close()
-    return np.concatenate(seen)
+    return np.stack(seen)
 
 
 def _value(name: str, recorded: FloatArray, simulated: FloatArray) -> Value:
     there, here = recorded[np.isfinite(recorded)], simulated
-    spread, span = max(float(here.std()), FLAT), REACH * float(np.ptp(here)) + FLAT
+    spread, (low, high) = max(float(here.std()), FLAT), shown_range(here)
     shift = abs(float(there.mean() - here.mean())) / spread
     return Value(
         name=name, recorded=(float(there.mean()), float(there.std())),
         simulated=(float(here.mean()), float(here.std())),
-        shift=shift, outside=float(np.mean((there < here.min() - span) | (there > here.max() + span))),
+        shift=shift, outside=float(np.mean((there < low) | (there > high))),
         opposite=shift > SHIFT and abs(float(there.mean() + here.mean())) / spread < 1.0)

@@ -18,7 +18,7 @@ from rl_robot_control.config import config_names, find_config, load_settings, se
 from rl_robot_control.errors import ConfigurationError, RobotDescriptionError, UnknownNameError
 from rl_robot_control.robots.geometry_settings import SelfCollisionSettings, WorkspaceSettings
 from rl_robot_control.robots.urdf import UrdfJoint, load_urdf, movable_joints, resolve_uri
-from rl_robot_control.types import BoolArray, FloatArray, InitialState
+from rl_robot_control.types import BoolArray, FloatArray, InitialState, RobotState
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -223,6 +223,12 @@ class RobotModel:
             base_position=np.tile([0.0, 0.0, self.settings.base.height], (n, 1)),
             base_quaternion=np.tile([0.0, 0.0, 0.0, 1.0], (n, 1)),
             base_linear_velocity=np.zeros((n, 3)), base_angular_velocity=np.zeros((n, 3)))
+
+    def standing_state(self, num_robots: int) -> RobotState:
+        """The default state as if it were measured, every quantity of it: what it does not say is zero."""
+        unknown = RobotState.unknown(num_robots, self.num_joints, len(self.frame_names))
+        zeros = {name: np.zeros_like(value) for name, value in vars(unknown).items()}
+        return RobotState(**zeros | vars(self.default_state(num_robots)))
 
 
 def list_robots() -> list[str]:

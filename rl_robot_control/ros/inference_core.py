@@ -16,8 +16,7 @@ import numpy as np
 from rl_robot_control.errors import PolicyError
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.ros.candidate import Candidate, Policy, StartRegion
-from rl_robot_control.tasks.interface import InterfaceSettings, PolicyInterface
-from rl_robot_control.tasks.motion import Reference
+from rl_robot_control.tasks.interface import InterfaceSettings, probe
 from rl_robot_control.types import FloatArray, JointCommand, RobotState
 
 JOINT_QUANTITIES = ('joint_position', 'joint_velocity')
@@ -55,7 +54,8 @@ def needed_quantities(interface: InterfaceSettings, robot: RobotModel) -> set[st
 
     Each field in turn is left unknown (NaN); the policy needs it if anything that it computes changes by that.
     """
-    known = _standing(robot)
+    known = robot.standing_state(1)
+    known = dataclasses.replace(known, contact_force=np.full_like(known.contact_force, 100.0))  # [N], on every frame
     reference = _computed(interface, robot, known)
     return {name for name in (*JOINT_QUANTITIES, *IMU_QUANTITIES, *ODOMETRY_QUANTITIES, *OTHER_QUANTITIES)
             if not np.array_equal(reference, _computed(interface, robot, _without(known, name)))}
@@ -340,23 +340,12 @@ def _eased(elapsed: float, duration: float) -> float:
     return 0.5 - 0.5 * math.cos(math.pi * progress)
 
 
-def _standing(robot: RobotModel) -> RobotState:
-    """The default pose at rest with every quantity known, and 100 N on every frame."""
-    state = RobotState.unknown(1, robot.num_joints, len(robot.frame_names))
-    zeros = {field.name: np.zeros_like(getattr(state, field.name)) for field in dataclasses.fields(state)}
-    return RobotState(**{**zeros, 'base_quaternion': np.array([[0.0, 0.0, 0.0, 1.0]]),
-                         'joint_position': robot.default_position[None].copy(),
-                         'contact_force': np.full_like(state.contact_force, 100.0)})
-
-
 def _without(state: RobotState, name: str) -> RobotState:
     return dataclasses.replace(state, **{name: np.full_like(getattr(state, name), np.nan)})
 
 
 def _computed(interface: InterfaceSettings, robot: RobotModel, state: RobotState) -> FloatArray:
-    policy = PolicyInterface(interface, robot, 1)
-    if policy.reference is not None:
-        policy.reference = Reference.upright(1, policy.num_actions)
+    policy = probe(interface, robot)
     policy.reset(state)
     observation = policy.observe(state, np.zeros((1, 3)))
     return np.concatenate([observation, policy.act(state, np.zeros_like(policy.action))], axis=-1)

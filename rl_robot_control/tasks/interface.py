@@ -226,6 +226,23 @@ class PolicyInterface:
             self.effective_command[:, 2] += rules.heading_gain * error
 
 
+def probe(interface: InterfaceSettings, robot: RobotModel, where: str = 'task') -> PolicyInterface:
+    """An interface of one robot, to find out what comes of settings; a motion to track stands upright.
+
+    Args:
+        interface: The settings.
+        robot: The robot.
+        where: Source of the settings, for messages.
+
+    Raises:
+        ConfigurationError: A term, joint or parameter is unknown.
+    """
+    policy = PolicyInterface(interface, robot, 1, where)
+    if policy.reference is not None:
+        policy.reference = Reference.upright(1, policy.num_actions)
+    return policy
+
+
 def _clipped(action: FloatArray, clip: float | tuple[list[float], list[float]] | None) -> FloatArray:
     if clip is None:
         return action.copy()

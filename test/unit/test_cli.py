@@ -63,6 +63,7 @@ def test_help_imports_nothing_heavy():
     ('deploy nothing.onnx', "policy file 'nothing.onnx' does not exist"),
     ('export nothing', "'nothing' holds no checkpoint"),
     ('export . --out policy.pt', "--out is 'policy.pt'; the name of a policy file ends in .onnx"),
+    ('parity p.onnx r.mcap --plot terms.jpg', "--plot is 'terms.jpg'; the name of a picture ends in .png"),
     ('list robts', "unknown kind 'robts'; did you mean 'robots'?"),
     ('bench sheild', "unknown benchmark 'sheild'; did you mean 'shield'?"),
     ('doctor --robot unitree', "unknown robot 'unitree'; did you mean 'unitree_g1'?"),

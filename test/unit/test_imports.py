@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / 'rl_robot_control'
-BASE = {'types', 'errors', 'config', 'rotations'}
+BASE = {'types', 'errors', 'config', 'files', 'rotations'}
 ROOMS = {  # room: the rooms that it may import
     'robots': BASE,
     'shield': BASE | {'robots'},

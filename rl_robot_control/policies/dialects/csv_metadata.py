@@ -11,7 +11,15 @@ import re
 from typing import Any
 
 from rl_robot_control.errors import PolicyError
-from rl_robot_control.policies.dialects.foreign import Description, ForeignFile, by_joint, required
+from rl_robot_control.policies.dialects.foreign import (
+    Description,
+    ForeignFile,
+    ages,
+    by_joint,
+    check_positive,
+    known_term,
+    required,
+)
 from rl_robot_control.policies.manifest import NetworkSettings
 from rl_robot_control.tasks.interface import ActionSettings, CommandSettings
 from rl_robot_control.tasks.observation_group import ObservationSettings
@@ -60,6 +68,15 @@ def whole(value: float, key: str, where: str) -> int:
     if value != int(value) or value < 0:
         raise PolicyError(f"{where}: '{key}' holds {value:g}; whole numbers, 0 or more, are needed.")
     return int(value)
+
+
+def history(text: str, key: str, where: str) -> list[int]:
+    """Ages of the values of a term whose history has the written length, the oldest first.
+
+    Raises:
+        PolicyError: The length is no whole number, or more than is kept.
+    """
+    return ages(whole(numbers(text, key, where)[0], key, where), key, where)
 
 
 def elements(text: str) -> list[str]:
@@ -114,8 +131,7 @@ def joints(file: ForeignFile, actions: str) -> dict[str, Any]:
     scales = numbers(scale, 'action_scale', where)
     if len(scales) > 1:
         by_joint(listed, scales, 'action_scale', where)
-    if any(value <= 0 for value in scales):
-        raise PolicyError(f"{where}: 'action_scale' holds {min(scales):g}; it must be positive.")
+    check_positive(scales, 'action_scale', where)
     return {'joint_names': listed, 'action_joint_names': listed,
             'stiffness': by_joint(listed, kp, 'joint_stiffness', where),
             'damping': by_joint(listed, numbers(damping, 'joint_damping', where), 'joint_damping', where),
@@ -150,10 +166,8 @@ def observation(name: str, tracks: bool, where: str, **more: Any) -> Observation
     Raises:
         PolicyError: The term is not known.
     """
-    if name not in TERMS:
-        raise PolicyError(f"{where}: observation term '{name}' is not known. Known are {', '.join(TERMS)}.")
-    term = 'motion_joints' if name == 'command' and tracks else TERMS[name]
-    return ObservationSettings(term=term, name=name, **more)
+    term = known_term(name, TERMS, where)
+    return ObservationSettings(term='motion_joints' if name == 'command' and tracks else term, name=name, **more)
 
 
 def description(dialect: str, file: ForeignFile, observations: list[ObservationSettings]) -> Description:

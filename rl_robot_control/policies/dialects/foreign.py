@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import onnx
 import yaml
@@ -21,6 +22,7 @@ MAX_SIDECAR_VALUES = 20000
 USUAL_RATE = 50.0  # of nearly all published policies, where the file does not say it [Hz]
 
 Shape = list[int | str]  # a name stands for a free length
+Term = TypeVar('Term')  # what a dialect's table has for a term
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,52 @@ def ages(length: float, key: str, where: str) -> list[int]:
             or length != int(length):
         raise PolicyError(f"{where}: '{key}' is {str(length)[:50]}; a whole number, at most {MAX_AGE + 1}, is needed.")
     return list(range(max(int(length), 1) - 1, -1, -1))
+
+
+def only_ports(file: ForeignFile, beside: str) -> NetworkSettings:
+    """The one input and the one output of a network; what stands beside it names none.
+
+    Raises:
+        PolicyError: It has more of them.
+    """
+    if len(file.inputs) != 1 or len(file.outputs) != 1:
+        raise PolicyError(f"{file.where}: has the inputs {', '.join(file.inputs)} and the outputs "
+                          f"{', '.join(file.outputs)}; beside {beside} one of each is expected.")
+    return NetworkSettings(observation=next(iter(file.inputs)), action=next(iter(file.outputs)))
+
+
+def known_term(name: Any, terms: dict[str, Term], where: str) -> Term:
+    """What a dialect's table says of an observation term.
+
+    Raises:
+        PolicyError: The term is not known.
+    """
+    if name not in terms:
+        raise PolicyError(f"{where}: observation term '{name}' is not known. Known are {', '.join(terms)}.")
+    return terms[name]
+
+
+def check_positive(values: list[float], key: str, where: str) -> None:
+    """Refuse scales that are zero or turn the sign.
+
+    Raises:
+        PolicyError: One is not positive.
+    """
+    if any(value <= 0 for value in values):
+        raise PolicyError(f"{where}: '{key}' holds {min(values):g}; it must be positive.")
+
+
+def target_limits(pairs: list[Sequence[float]], joints: list[str], key: str,
+                  where: str) -> tuple[list[float], list[float]]:
+    """Least and greatest targets [rad], from a pair for each joint.
+
+    Raises:
+        PolicyError: They are not as many as the joints, or one is no pair.
+    """
+    if len(pairs) != len(joints) or any(len(pair) != 2 for pair in pairs):
+        raise PolicyError(f"{where}: '{key}' has {len(pairs)} entries; a pair for each of {len(joints)} joints is "
+                          'needed.')
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
 class Inert:

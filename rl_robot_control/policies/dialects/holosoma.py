@@ -11,7 +11,15 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 from rl_robot_control.errors import PolicyError
-from rl_robot_control.policies.dialects.foreign import Description, ForeignFile, ages, as_floats, by_joint, required
+from rl_robot_control.policies.dialects.foreign import (
+    Description,
+    ForeignFile,
+    ages,
+    as_floats,
+    by_joint,
+    check_positive,
+    required,
+)
 from rl_robot_control.policies.manifest import NetworkSettings
 from rl_robot_control.tasks.gait import GaitSettings
 from rl_robot_control.tasks.interface import ActionSettings, CommandSettings
@@ -62,7 +70,7 @@ def read(file: ForeignFile) -> Description:
         dialect=NAME, joint_names=joints, action_joint_names=joints, control_period=rate,
         stiffness=by_joint(joints, as_floats(kp, 'kp', where), 'kp', where),
         damping=by_joint(joints, as_floats(kd, 'kd', where), 'kd', where),
-        default_position={} if pose is None else {name: pose[name] for name in joints if name in pose},
+        default_position={} if pose is None else {name: pose[name] for name in joints},
         action=ActionSettings(joints=[], scale=_scale(data, experiment, joints, kp, tracks, where, assumptions),
                               clip=CLIP),
         observations=_observations(names, experiment, joints, tracks, where),
@@ -109,8 +117,7 @@ def _scale(data: dict[str, Any], experiment: Any, joints: list[str], kp: list[fl
     """Of the action; where the file does not say it, as holosoma's own runner has it."""
     if data.get('action_scale') is not None:
         values = as_floats(data['action_scale'], 'action_scale', where)
-        if any(value <= 0 for value in values):
-            raise PolicyError(f"{where}: 'action_scale' holds {min(values):g}; it must be positive.")
+        check_positive(values, 'action_scale', where)
         return values[0] if len(values) == 1 else list(by_joint(joints, values, 'action_scale', where).values())
     control = _find(experiment, 'robot', 'control') or {}
     scale, divided = control.get('action_scale'), control.get('action_scales_by_effort_limit_over_p_gain')

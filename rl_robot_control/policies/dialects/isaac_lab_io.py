@@ -10,8 +10,18 @@ import re
 from typing import Any
 
 from rl_robot_control.errors import PolicyError
-from rl_robot_control.policies.dialects.foreign import Description, ForeignFile, as_floats, by_joint, required
-from rl_robot_control.policies.manifest import NetworkSettings
+from rl_robot_control.policies.dialects.foreign import (
+    Description,
+    ForeignFile,
+    ages,
+    as_floats,
+    by_joint,
+    check_positive,
+    known_term,
+    only_ports,
+    required,
+    target_limits,
+)
 from rl_robot_control.tasks.interface import ActionSettings
 from rl_robot_control.tasks.observation_group import MAX_AGE, ObservationSettings
 
@@ -60,15 +70,12 @@ def read(file: ForeignFile) -> Description:
     group = observations.get('policy') if isinstance(observations, dict) else None
     if not isinstance(group, list) or not group:
         raise PolicyError(f"{where}: 'observations.policy' holds no terms.")
-    if len(file.inputs) != 1 or len(file.outputs) != 1:
-        raise PolicyError(f"{file.where}: has the inputs {', '.join(file.inputs)} and the outputs "
-                          f"{', '.join(file.outputs)}; beside IO descriptors one of each is expected.")
+    network = only_ports(file, 'IO descriptors')
     return Description(
         dialect=NAME, joint_names=names, action_joint_names=moved, stiffness=kp, damping=kd,
         default_position=poses, action=action,
         observations=[_observation(said, poses, len(moved), where) for said in group],
-        network=NetworkSettings(observation=next(iter(file.inputs)), action=next(iter(file.outputs))),
-        control_period=_period(data.get('scene') or {}, where))
+        network=network, control_period=_period(data.get('scene') or {}, where))
 
 
 def _only(articulations: Any, key: str, where: str) -> dict[str, Any]:
@@ -93,15 +100,11 @@ def _action(actions: Any, where: str) -> tuple[ActionSettings, list[str]]:
     for key, value in values.items():
         values[key] = value * len(names) if len(value) == 1 else list(
             by_joint(names, value, f'actions.{key}', where).values())
-    if any(value <= 0 for value in values['scale']):
-        raise PolicyError(f"{where}: 'actions.scale' holds {min(values['scale']):g}; it must be positive.")
+    check_positive(values['scale'], 'actions.scale', where)
     limits = None
     if said.get('clip') is not None:
         pairs = [_bounds(pair, 'actions.clip', where) for pair in said['clip']]
-        if len(pairs) != len(names):
-            raise PolicyError(f"{where}: 'actions.clip' has {len(pairs)} entries; a pair for each of {len(names)} "
-                              'joints is needed.')
-        limits = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        limits = target_limits(pairs, names, 'actions.clip', where)
     return ActionSettings(joints=[], scale=values['scale'], clip=None, offset=values['offset'],
                           target_limits=limits), names
 
@@ -116,8 +119,7 @@ def _bounds(pair: Any, key: str, where: str) -> tuple[float, float]:
 
 def _observation(said: Any, pose: dict[str, float], moved: int, where: str) -> ObservationSettings:
     name = said.get('name') if isinstance(said, dict) else None
-    if name not in TERMS:
-        raise PolicyError(f"{where}: observation term '{name}' is not known. Known are {', '.join(TERMS)}.")
+    term = known_term(name, TERMS, where)
     extra = said.get('overloads') or {}
     if (said.get('extras') or {}).get('modifiers'):
         raise PolicyError(f"{where}: observation term '{name}' has modifiers, which are not supported.")
@@ -140,8 +142,8 @@ def _observation(said: Any, pose: dict[str, float], moved: int, where: str) -> O
     # Without names all joints of the robot are meant, in its order.
     observed = list(joints or pose) if name.startswith('joint_') else []
     params = {'joints': [re.escape(joint) for joint in observed]} if observed else {}
-    return ObservationSettings(term=TERMS[name], name=name, params=params, scale=scale[0] if len(scale) == 1 else scale,
-                               clip=clip, ages=list(range(max(length, 1) - 1, -1, -1)))
+    return ObservationSettings(term=term, name=name, params=params, scale=scale[0] if len(scale) == 1 else scale,
+                               clip=clip, ages=ages(length, f'{name}.history_length', where))
 
 
 def _check_offsets(said: dict[str, Any], joints: list[str], pose: dict[str, float], where: str) -> None:

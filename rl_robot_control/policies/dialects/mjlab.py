@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rl_robot_control.errors import PolicyError
 from rl_robot_control.policies.dialects import csv_metadata as csv
-from rl_robot_control.policies.dialects.foreign import Description, ForeignFile, ages
+from rl_robot_control.policies.dialects.foreign import Description, ForeignFile
 from rl_robot_control.tasks.observation_group import ObservationSettings
 
 NAME = 'mjlab'
@@ -33,15 +33,13 @@ def _observations(file: ForeignFile) -> list[ObservationSettings]:
     entries = []
     for i, name in enumerate(terms):
         said = {key: values[i] for key, values in keys.items() if values is not None}
-        length = csv.whole(csv.numbers(said.get('history_length', '0'), _PREFIX + 'history_length', where)[0],
-                           _PREFIX + 'history_length', where)
-        if length > 1 and said.get('flatten_history_dim', '1.000').lower() in ('0', '0.000', 'false'):
+        kept = csv.history(said.get('history_length', '0'), _PREFIX + 'history_length', where)
+        if len(kept) > 1 and said.get('flatten_history_dim', '1.000').lower() in ('0', '0.000', 'false'):
             raise PolicyError(f"{where}: the history of observation term '{name}' is not flattened; a policy here "
                               'takes one row of values.')
         entries.append(csv.observation(
             name, tracks, where, scale=_scale(said.get('scale', ''), where),
-            clip=csv.pair(said.get('clip', ''), _PREFIX + 'clip', where),
-            ages=ages(length, _PREFIX + 'history_length', where)))
+            clip=csv.pair(said.get('clip', ''), _PREFIX + 'clip', where), ages=kept))
     return entries
 
 

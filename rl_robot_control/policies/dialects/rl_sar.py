@@ -16,10 +16,12 @@ from rl_robot_control.policies.dialects.foreign import (
     as_float,
     as_floats,
     by_joint,
+    check_positive,
+    known_term,
     motor,
+    only_ports,
     required,
 )
-from rl_robot_control.policies.manifest import NetworkSettings
 from rl_robot_control.tasks.interface import ActionSettings
 from rl_robot_control.tasks.observation_group import MAX_AGE, HistorySettings, ObservationSettings
 
@@ -56,7 +58,7 @@ def read(file: ForeignFile) -> Description:
     if wheels:
         raise PolicyError(f"{where}: the joints {wheels} are wheels, driven by velocity; only position targets are.")
     keys = ('observations', 'rl_kp', 'rl_kd', 'action_scale', 'default_dof_pos', 'joint_mapping', 'clip_obs')
-    terms, kp, kd, scale, pose, _, _ = required(said, keys, where)
+    terms, kp, kd, scale, pose, _, clip = required(said, keys, where)
     count = len(as_floats(kp, 'rl_kp', where))
     if said.get('num_of_dofs', count) != count:
         raise PolicyError(f"{where}: 'num_of_dofs' is {str(said['num_of_dofs'])[:50]}, 'rl_kp' has {count} values.")
@@ -64,9 +66,8 @@ def read(file: ForeignFile) -> Description:
     scales = as_floats(scale, 'action_scale', where)
     if isinstance(scale, list):
         by_joint(joints, scales, 'action_scale', where)
-    if any(value <= 0 for value in scales):
-        raise PolicyError(f"{where}: 'action_scale' holds {min(scales):g}; it must be positive.")
-    ages = _ages(said, where)
+    check_positive(scales, 'action_scale', where)
+    ages, bound = _ages(said, where), _bound(clip, where)
     return Description(
         dialect=NAME, by_motor=counted, joint_names=joints, action_joint_names=joints,
         stiffness=by_joint(joints, as_floats(kp, 'rl_kp', where), 'rl_kp', where),
@@ -74,8 +75,8 @@ def read(file: ForeignFile) -> Description:
         default_position=by_joint(joints, as_floats(pose, 'default_dof_pos', where), 'default_dof_pos', where),
         action=ActionSettings(joints=[], scale=scales[0] if len(set(scales)) == 1 else scales,
                               clip=_clip(said, len(joints), where)),
-        observations=[_observation(name, said, ages, where) for name in terms],
-        network=_network(file), control_period=_period(said, where), task='velocity',
+        observations=[_observation(name, said, bound, ages, where) for name in terms],
+        network=only_ports(file, "rl_sar's config.yaml"), control_period=_period(said, where), task='velocity',
         history=HistorySettings(layout=_layout(said, where), fill='zero'), assumptions=_assumptions(said, file, where))
 
 
@@ -122,7 +123,6 @@ def _assumptions(said: dict[str, Any], file: ForeignFile, where: str) -> list[st
 def _joints(said: dict[str, Any], count: int, where: str) -> tuple[list[str], bool]:
     """Names in the policy's order, or numbers of motors where there are no names; and which of the two."""
     order, names = said.get('joint_mapping'), said.get('joint_names')
-    order = list(range(count)) if order is None else order
     if not isinstance(order, list) or any(isinstance(i, bool) or not isinstance(i, int) or i < 0 for i in order):
         raise PolicyError(f"{where}: 'joint_mapping' is {str(order)[:100]}; numbers of motors are needed.")
     if len(order) != count:
@@ -149,13 +149,16 @@ def _layout(said: dict[str, Any], where: str) -> str:
     return layout
 
 
-def _observation(name: Any, said: dict[str, Any], ages: list[int], where: str) -> ObservationSettings:
-    if name not in TERMS:
-        raise PolicyError(f"{where}: observation term '{name}' is not known. Known are {', '.join(TERMS)}.")
-    term, key = TERMS[name]
-    bound = as_float(said['clip_obs'], 'clip_obs', where)
+def _bound(clip: Any, where: str) -> float:
+    """By which every scaled value of the observation is clipped."""
+    bound = as_float(clip, 'clip_obs', where)
     if bound <= 0:
         raise PolicyError(f"{where}: 'clip_obs' is {bound:g}; it must be positive.")
+    return bound
+
+
+def _observation(name: Any, said: dict[str, Any], bound: float, ages: list[int], where: str) -> ObservationSettings:
+    term, key = known_term(name, TERMS, where)
     return ObservationSettings(term=term, name=name, scale=_scale(name, key, said, where), clip_scaled=(-bound, bound),
                                ages=ages)
 
@@ -185,10 +188,3 @@ def _period(said: dict[str, Any], where: str) -> float | None:
     if said.get('dt') is None or said.get('decimation') is None:
         return None
     return as_float(said['dt'], 'dt', where) * as_float(said['decimation'], 'decimation', where)
-
-
-def _network(file: ForeignFile) -> NetworkSettings:
-    if len(file.inputs) != 1 or len(file.outputs) != 1:
-        raise PolicyError(f"{file.where}: has the inputs {', '.join(file.inputs)} and the outputs "
-                          f"{', '.join(file.outputs)}; beside rl_sar's config.yaml one of each is expected.")
-    return NetworkSettings(observation=next(iter(file.inputs)), action=next(iter(file.outputs)))

@@ -18,10 +18,13 @@ from rl_robot_control.policies.dialects.foreign import (
     as_float,
     as_floats,
     by_joint,
+    check_positive,
+    known_term,
     motor,
+    only_ports,
     required,
+    target_limits,
 )
-from rl_robot_control.policies.manifest import NetworkSettings
 from rl_robot_control.tasks.gait import GaitSettings
 from rl_robot_control.tasks.interface import ActionSettings
 from rl_robot_control.tasks.observation_group import HistorySettings, ObservationSettings
@@ -61,7 +64,7 @@ def read(file: ForeignFile) -> Description:
              for key, value in (('stiffness', stiffness), ('damping', damping))}
     if len(stiffness) != len(damping):
         raise PolicyError(f"{where}: 'stiffness' has {len(stiffness)} values, 'damping' {len(damping)}.")
-    network = _network(file)
+    network = only_ports(file, 'a deploy.yaml')
     action, moved = _action(actions, joints, where)
     terms, scale_first, by_time = _terms(observations, network.observation, where)
     lower, upper = _ranges(data, where)
@@ -73,13 +76,6 @@ def read(file: ForeignFile) -> Description:
         history=HistorySettings(layout='time' if by_time else 'term'), command_upper=upper, gait=_gait(terms, where),
         task='velocity', **gains,
         assumptions=['gains, pose and scales have three digits, as the format writes them'])
-
-
-def _network(file: ForeignFile) -> NetworkSettings:
-    if len(file.inputs) != 1 or len(file.outputs) != 1:
-        raise PolicyError(f"{file.where}: has the inputs {', '.join(file.inputs)} and the outputs "
-                          f"{', '.join(file.outputs)}; beside a deploy.yaml one of each is expected.")
-    return NetworkSettings(observation=next(iter(file.inputs)), action=next(iter(file.outputs)))
 
 
 def _gains(value: Any, joints: list[str], key: str, where: str) -> dict[str, float]:
@@ -103,15 +99,11 @@ def _action(actions: Any, joints: list[str], where: str) -> tuple[ActionSettings
     if isinstance(said['scale'], list):
         by_joint(moved, scale, 'actions.scale', where)
     by_joint(moved, offset, 'actions.offset', where)
-    if any(value <= 0 for value in scale):
-        raise PolicyError(f"{where}: 'actions.scale' holds {min(scale):g}; it must be positive.")
+    check_positive(scale, 'actions.scale', where)
     limits = None
     if said.get('clip') is not None:
         pairs = [as_floats(pair, 'actions.clip', where) for pair in _list(said['clip'], 'actions.clip', where)]
-        if len(pairs) != len(moved) or any(len(pair) != 2 for pair in pairs):
-            raise PolicyError(f"{where}: 'actions.clip' has {len(pairs)} entries; a pair for each of {len(moved)} "
-                              'joints is needed.')
-        limits = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        limits = target_limits(pairs, moved, 'actions.clip', where)
     return ActionSettings(joints=[], scale=_as_said(said['scale'], scale), clip=None, offset=offset,
                           target_limits=limits), moved
 
@@ -140,8 +132,7 @@ def _terms(observations: Any, entry: str, where: str) -> tuple[dict[str, dict[st
 
 def _observation(name: str, said: dict[str, Any], joints: list[str], scale_first: bool,
                  where: str) -> ObservationSettings:
-    if name not in TERMS:
-        raise PolicyError(f"{where}: observation term '{name}' is not known. Known are {', '.join(TERMS)}.")
+    term = known_term(name, TERMS, where)
     length = said.get('history_length') or 1
     if not isinstance(length, int) or isinstance(length, bool) or length < 1:
         raise PolicyError(f"{where}: history_length of '{name}' is {length!r}; a whole number is needed.")
@@ -157,7 +148,7 @@ def _observation(name: str, said: dict[str, Any], joints: list[str], scale_first
     if threshold:
         params['zero_below'] = as_float(threshold, f'{name}.command_threshold', where)
     bounds = None if clip is None else tuple(clip)
-    return ObservationSettings(term=TERMS[name], name=name, params=params, clip=None if scale_first else bounds,
+    return ObservationSettings(term=term, name=name, params=params, clip=None if scale_first else bounds,
                                clip_scaled=bounds if scale_first else None, scale=_as_said(said.get('scale'), scale),
                                ages=ages(length, f'{name}.history_length', where))
 

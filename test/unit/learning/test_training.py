@@ -18,6 +18,7 @@ from rl_robot_control.learning.export_run import export_run
 from rl_robot_control.learning.run_folder import RunFolder
 from rl_robot_control.learning.settings import TrainingSettings
 from rl_robot_control.learning.trainer import train
+from rl_robot_control.policies.gate import read_policy
 
 
 def settings(**changes):
@@ -178,7 +179,7 @@ def test_reach_is_learned(tmp_path):
     result = train(settings(num_envs=32, steps=60000), tmp_path / 'run')
     rewards = [row['mean_reward'] for row in RunFolder(result.run_folder).metrics()]
     assert np.mean(rewards[-5:]) > np.mean(rewards[:5]) + 0.3
-    policy = export_run(result.run_folder)
+    policy = read_policy(export_run(result.run_folder))
     report = evaluate(policy, episodes=4, duration=3.0)
     assert report['episodes'] == 4 and report['mean_speed_error'] is None
     assert json.dumps(report)

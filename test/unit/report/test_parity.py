@@ -85,6 +85,8 @@ def test_a_robot_that_is_as_in_training(robot, checked, recording):
     assert max(largest for _, largest in found.target_error.values()) < 1e-9
     assert not [value.name for value in found.values if value.differs]
     assert found.missing == []
+    assert found.recorded.shape == (STEPS, len(found.values)) and found.times[0] == found.began
+    assert found.simulated.shape == (STEPS, 8, len(found.values)) and np.isfinite(found.simulated).all()
     titles = [table[0] for table in tables(found)]
     assert titles == ['Targets, recorded against replayed', 'Observation, recorded against simulated',
                       'Values that differ']

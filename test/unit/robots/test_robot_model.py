@@ -19,6 +19,15 @@ def test_arm(arm):
     assert robot.frame_names == ('hand',)
 
 
+def test_a_standing_state_is_known_in_full(arm):
+    state = load_robot(str(arm.yaml)).standing_state(2)
+    np.testing.assert_array_equal(state.joint_position, [[0, 0.5], [0, 0.5]])
+    np.testing.assert_array_equal(state.base_quaternion, [[0, 0, 0, 1], [0, 0, 0, 1]])
+    assert state.frame_position.shape == (2, 1, 3)
+    others = [value for name, value in vars(state).items() if name not in ('joint_position', 'base_quaternion')]
+    assert not any(value.any() for value in others)
+
+
 def test_unitree_g1():
     robot = load_robot('unitree_g1')
     assert robot.num_joints == 29
@@ -28,6 +37,7 @@ def test_unitree_g1():
     assert (robot.effort_limit[knee], robot.velocity_limit[knee]) == (139.0, 20.0)
     assert (robot.position_lower[knee], robot.position_upper[knee]) == (-0.087267, 2.8798)
     assert robot.default_position[knee] == 0.669
+    assert robot.standing_state(1).base_position[0, 2] == robot.settings.base.height > 0.5
 
 
 @pytest.mark.parametrize('name', list_robots())

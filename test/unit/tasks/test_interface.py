@@ -8,7 +8,7 @@ import pytest
 from rl_robot_control.config import parse_settings
 from rl_robot_control.errors import ConfigurationError, UnknownNameError
 from rl_robot_control.robots import load_robot
-from rl_robot_control.tasks.interface import InterfaceSettings, PolicyInterface
+from rl_robot_control.tasks.interface import InterfaceSettings, PolicyInterface, probe
 from rl_robot_control.types import RobotState
 
 
@@ -42,6 +42,12 @@ def test_an_observation_is_what_its_terms_say_in_their_order(g1):
     observation = interface.observe(here, np.array([[0.5, 0.0, 0.1]]))
     np.testing.assert_allclose(observation, [[0.1, -0.2, 0.5, 0.0, 0.1, 0.0, 0.0]])
     assert interface.observation_sizes == {'joint_position': 2, 'command': 3, 'last_action': 2}
+
+
+def test_a_probe_tracks_an_upright_motion(g1):
+    tracking = settings(motion={'anchor_link': 'torso_link', 'length': 1}, observations=[{'term': 'motion_joints'}])
+    np.testing.assert_array_equal(probe(tracking, g1).reference.anchor_quaternion, [[0.0, 0.0, 0.0, 1.0]])
+    assert probe(settings(), g1).reference is None
 
 
 def test_an_action_moves_its_joints_and_leaves_the_others(g1):
