@@ -108,6 +108,16 @@ def controller_commands(controller: str) -> Topic:
     return Topic(f'{controller}/commands', Float64MultiArray, 'shield → robot')
 
 
+def low_cmd(kind: type) -> Topic:
+    """A Unitree robot's own command; its type comes with Unitree's messages and only where they are used."""
+    return Topic('lowcmd', kind, 'driver → Unitree robot')
+
+
+def low_state(kind: type) -> Topic:
+    """A Unitree robot's own state, 500 times a second."""
+    return Topic('lowstate', kind, 'Unitree robot → driver')
+
+
 def contact(frame: str) -> Topic:
     """The contact force on a frame [N]."""
     return Topic(f'contacts/{frame}', WrenchStamped, 'robot → all')
