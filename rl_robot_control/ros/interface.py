@@ -55,7 +55,7 @@ class Topic:
         return node.create_publisher(self.type, self.name, qos)
 
     def subscription(self, node: Node, callback: Callable[[Any], None], best_effort: bool = False,
-                     events: Any = None) -> Any:
+                     events: Any = None, raw: bool = False) -> Any:
         """A subscription to this topic.
 
         Args:
@@ -64,9 +64,10 @@ class Topic:
             best_effort: Listen to publishers of either reliability; for sensors in real time, where drivers differ and
                 a late sample is worth nothing.
             events: Callbacks for events of the middleware, or None.
+            raw: Hand over the bytes that came.
         """
         qos = SENSOR_QOS if best_effort else self.qos
-        return node.create_subscription(self.type, self.name, callback, qos, event_callbacks=events)
+        return node.create_subscription(self.type, self.name, callback, qos, event_callbacks=events, raw=raw)
 
 
 @dataclass(frozen=True)

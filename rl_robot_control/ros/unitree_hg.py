@@ -1,7 +1,8 @@
 """Unitree's LowCmd and LowState (message package ``unitree_hg``: G1, H1-2), without ROS.
 
-Works on any object with the messages' fields. Motors are counted from 0 in the SDK's order; arrays over joints are in
-the robot's joint order.
+Works on any object with the messages' fields, and reads a LowState as it comes from the middleware, too: to make the
+objects of 35 motors takes rclpy longer than all that is done with them here. Motors are counted from 0 in the SDK's
+order; arrays over joints are in the robot's joint order.
 
 Both messages end with a CRC over the C struct that they have in the robot; the robot ignores a LowCmd with a wrong one.
 Sources: layouts, ``unitree_sdk2py/utils/crc.py`` in unitree_sdk2_python; CRC, ``Crc32Core`` in unitree_sdk2's
@@ -28,6 +29,8 @@ VALUES = ('q', 'dq', 'tau', 'kp', 'kd')  # of a motor's command: rad, rad/s, N·
 POSITION, DAMPING = VALUES.index('q'), VALUES.index('kd')
 BUTTONS = ('R1', 'L1', 'start', 'select', 'R2', 'L2', 'F1', 'F2', 'A', 'B', 'X', 'Y', 'up', 'right', 'down', 'left')
 
+PLAIN = b'\x00\x01'  # begin of a serialized message: plain CDR, little-endian
+SERIALIZED = 2092  # bytes of a LowState
 _REVERSED = bytes(int(f'{byte:08b}'[::-1], 2) for byte in range(256))  # each byte's bits the other way round
 _HEAD = struct.Struct('<2I2B2xI13fh2x')
 _MOTOR = struct.Struct('<B3x4f2hf7I')
@@ -117,14 +120,23 @@ class LowStateReader:
         self.motors, self._check = motors, check
         self._bytes = bytearray(LOW_STATE.itemsize)
         self._record = np.frombuffer(self._bytes, dtype=LOW_STATE)
+        start = LOW_STATE.fields['motor_state'][1]
+        motor_bytes = np.frombuffer(self._bytes, dtype=np.uint8, count=_MOTOR.size * NUM_MOTORS, offset=start)
+        self._padding = motor_bytes.reshape(NUM_MOTORS, _MOTOR.size)[:, 1:4]  # behind each motor's mode
 
     def read(self, message: Any) -> np.void:
         """The message as a record of ``LOW_STATE``; the next ``read`` overwrites it.
 
+        Args:
+            message: A LowState, or its bytes where ``readable`` says so.
+
         Raises:
             CrcError: The CRC is wrong; what was read before is gone, too.
         """
-        self._pack(message)
+        if isinstance(message, bytes):
+            self._unpack(message)
+        else:
+            self._pack(message)
         record = self._record[0]
         if self._check:
             right = crc32(self._bytes[:-4])
@@ -142,6 +154,19 @@ class LowStateReader:
                              *motor.temperature, motor.vol, *motor.sensor, motor.motorstate, *motor.reserve)
             offset += size
         _TAIL.pack_into(buffer, offset, *message.wireless_remote, *message.reserve, message.crc)
+
+
+    def _unpack(self, message: bytes) -> None:
+        """CDR puts the first motor's mode right behind the IMU's temperature; all else lies as in the C struct."""
+        buffer, body = self._bytes, memoryview(message)[4:SERIALIZED]
+        buffer[:70], buffer[72:73], buffer[76:] = body[:70], body[70:71], body[72:]
+        buffer[10:12] = buffer[70:72] = bytes(2)  # padding, in which anything may stand
+        self._padding[:] = 0
+
+
+def readable(message: bytes) -> bool:
+    """Whether ``LowStateReader`` reads these bytes of a LowState from the middleware."""
+    return message[:2] == PLAIN and len(message) == SERIALIZED
 
 
 def pressed(wireless_remote: Sequence[int]) -> int:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
+from rclpy.serialization import deserialize_message
 
 from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.ros import interface
+from rl_robot_control.ros.unitree_hg import readable
 
 PACKAGE = 'unitree_hg'
 
@@ -34,14 +36,15 @@ class TopicLink:
 
     Args:
         node: Owner of publisher and subscription.
-        on_state: Called with each LowState.
+        on_state: Called with each LowState, mostly as the bytes that came.
     """
 
     def __init__(self, node: Node, on_state: Callable[[Any], None]) -> None:
         messages = unitree_messages()
         self._topic = interface.low_cmd(messages.LowCmd)
         self._node, self._publisher = node, self._topic.publisher(node)
-        interface.low_state(messages.LowState).subscription(node, on_state, best_effort=True)
+        self._on_state, self._state_type = on_state, messages.LowState
+        interface.low_state(messages.LowState).subscription(node, self._receive, best_effort=True, raw=True)
 
     def new_command(self) -> Any:
         """An empty LowCmd."""
@@ -50,6 +53,9 @@ class TopicLink:
     def send(self, message: Any) -> None:
         """Publish a LowCmd."""
         self._publisher.publish(message)
+
+    def _receive(self, message: bytes) -> None:
+        self._on_state(message if readable(message) else deserialize_message(message, self._state_type))
 
     def other_publishers(self) -> int:
         """How many others publish LowCmds: the robot's own mode does while it is not in debug mode."""

@@ -87,6 +87,22 @@ def test_a_state_is_read_where_its_crc_is_right():
     assert LowStateReader(np.arange(29), check=False).read(message)['tick'] == 123456
 
 
+def test_a_state_is_read_as_it_comes_from_the_middleware():
+    message, reader = random_state(), LowStateReader(np.arange(29))
+    expected = reader.read(message).copy()
+    head = b'\x00\x01\x00\x00'
+    content = bytearray(stand_in.low_state_bytes(message, stand_in.CDR_LOW_STATE, (head,)))
+    assert unitree_hg.readable(bytes(content))
+    assert reader.read(bytes(content)) == expected
+    content[4 + 10] = content[4 + 71] = content[4 + 72 - 1 + 56] = 0xAA  # padding, where anything may stand
+    assert reader.read(bytes(content)) == expected
+    content[4 + 72] ^= 1
+    with pytest.raises(CrcError):
+        reader.read(bytes(content))
+    assert not unitree_hg.readable(b'\x00\x00' + bytes(content[2:]))  # big-endian
+    assert not unitree_hg.readable(bytes(content[:-4]))
+
+
 def test_a_state_becomes_joint_states_and_imu(g1):
     message, motors = random_state(), np.arange(29)[::-1].copy()
     states, reader = UnitreeStates(g1, motors), LowStateReader(motors)

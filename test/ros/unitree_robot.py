@@ -26,6 +26,8 @@ INERTIA = 0.05  # of each joint [kg·m²]
 MODE_MACHINE = 5  # a G1 with 29 joints
 MOTORS = 35
 # The C structs of the two messages as in unitree_sdk2_python's utils/crc.py.
+# and a LowState in CDR, with the middleware's header: every value at a multiple of its own size.
+CDR_LOW_STATE = '<4s' + '2I2B2xI' + '13fh' + 'Bx4f2hf7I' + 'B3x4f2hf7I' * 34 + '40B5I'
 LOW_CMD, LOW_STATE = '<2B2x' + 'B3x5fI' * 35 + '5I', '<2I2B2xI' + '13fh2x' + 'B3x4f2hf7I' * 35 + '40B5I'
 
 
@@ -66,15 +68,15 @@ def low_cmd_bytes(message):
     return struct.pack(LOW_CMD, *values, *message.reserve, message.crc)
 
 
-def low_state_bytes(message):
-    """The C struct; floats become single here."""
+def low_state_bytes(message, layout=LOW_STATE, head=()):
+    """The C struct, or CDR; floats become single here."""
     imu = message.imu_state
     values = [*message.version, message.mode_pr, message.mode_machine, message.tick, *imu.quaternion, *imu.gyroscope,
               *imu.accelerometer, *imu.rpy, imu.temperature]
     for motor in message.motor_state:
         values += [motor.mode, motor.q, motor.dq, motor.ddq, motor.tau_est, *motor.temperature, motor.vol,
                    *motor.sensor, motor.motorstate, *motor.reserve]
-    return struct.pack(LOW_STATE, *values, *message.wireless_remote, *message.reserve, message.crc)
+    return struct.pack(layout, *head, *values, *message.wireless_remote, *message.reserve, message.crc)
 
 
 def unitree_crc32(words):
