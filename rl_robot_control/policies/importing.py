@@ -121,25 +121,28 @@ def _robot(said: Description, robot: str | None, where: str) -> RobotModel:
 
 
 def _named(said: Description, robot: RobotModel, where: str) -> Description:
-    """Names in place of the numbers of motors."""
-    if said.num_motors not in (None, robot.num_joints):
-        raise PolicyError(f"{where}: counts {said.num_motors} motors, robot '{robot.name}' has {robot.num_joints} "
-                          'joints: which motor is which joint cannot be told. Give --robot a robot YAML file whose '
-                          "joints are the SDK's motors, in its order.")
-    names = {motor(i): name for i, name in enumerate(robot.joint_names)}
+    """Names in place of the numbers of motors: by the robot's ``sdk_joints``, else in the order of its joints."""
+    known, count = robot.settings.sdk_joints, robot.num_joints
+    order = robot.joint_names if known is None else known
+    if said.num_motors not in (None, len(order)):
+        has = f'{count} joints' if known is None else f'{len(order)} motors in its sdk_joints'
+        raise PolicyError(f"{where}: counts {said.num_motors} motors, robot '{robot.name}' has {has}: which motor is "
+                          "which joint cannot be told. Give --robot a robot YAML file whose sdk_joints are the SDK's "
+                          'motors, in its order.')
+    names = {motor(i): name for i, name in enumerate(order) if name is not None}
     beyond = [name for name in said.joint_names if name not in names]
     if beyond:
-        raise PolicyError(f"{where}: moves motor {beyond[0][1:]}; robot '{robot.name}' has {robot.num_joints} joints, "
-                          'counted from 0.')
+        raise PolicyError(f"{where}: moves motor {beyond[0][1:]}; robot '{robot.name}' has {count} joints and none "
+                          'there, counted from 0.')
     values = {key: {names[name]: value for name, value in getattr(said, key).items() if name in names}
               for key in ('stiffness', 'damping', 'default_position')}
     observations = [dataclasses.replace(entry, params={
         **entry.params, 'joints': [re.escape(names[name]) for name in entry.params['joints']]})
         if 'joints' in entry.params else entry for entry in said.observations]
-    note = f"its motors are counted; their order is taken to be that of the joints of '{robot.name}'"
+    note = [f"its motors are counted; their order is taken to be that of the joints of '{robot.name}'"]
     return dataclasses.replace(said, joint_names=[names[name] for name in said.joint_names], observations=observations,
                                action_joint_names=[names[name] for name in said.action_joint_names],
-                               assumptions=[*said.assumptions, note], by_motor=False, **values)
+                               assumptions=said.assumptions + (note if known is None else []), by_motor=False, **values)
 
 
 def _manifest(file: ForeignFile, said: Description, robot: RobotModel, sha256: str, rate: float | None) -> Manifest:

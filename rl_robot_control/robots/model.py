@@ -124,6 +124,8 @@ class RobotSettings:
     urdf: str  # path or package:// URI
     base: BaseSettings
     controlled_joints: list[str] | None = None  # null: every movable joint, in the URDF's order
+    sdk_joints: list[str | None] | None = None  # joints in the motor order of the vendor's SDK, each of the robot's
+    # once; null in the list: a motor that this robot lacks; null: the order is not known
     joints: dict[str, JointSettings]  # regular expression → settings; each joint matches exactly one
     default_pose: dict[str, float] = Field(default_factory=dict)  # regular expression → position [rad], overrides
     frames: dict[str, FrameSettings] = Field(default_factory=dict)
@@ -198,6 +200,12 @@ class RobotModel:
         topics = dataclasses.replace(topics, controller=controller or topics.controller,
                                      controller_type=controller_type or topics.controller_type)
         return dataclasses.replace(self, settings=dataclasses.replace(self.settings, topics=topics))
+
+    @property
+    def motors(self) -> np.ndarray | None:
+        """Each joint's motor (J,), counted from 0 in the order of the vendor's SDK; None where it is not known."""
+        order = self.settings.sdk_joints
+        return None if order is None else np.array([order.index(name) for name in self.joint_names], dtype=np.intp)
 
     def joint_indices(self, patterns: Sequence[str]) -> np.ndarray:
         """Indices of the joints that the regular expressions match, in the order of the patterns.
@@ -287,6 +295,23 @@ def _controlled(robot: RobotSettings, joints: list[UrdfJoint], path: Path) -> li
     return [by_name[name] for name in robot.controlled_joints]
 
 
+def _check_sdk_joints(robot: RobotSettings, names: tuple[str, ...], path: Path) -> None:
+    if robot.sdk_joints is None:
+        return
+    listed = [name for name in robot.sdk_joints if name is not None]
+    for i, name in enumerate(listed):
+        if name not in names:
+            raise UnknownNameError('joint', name, names, where=f'{path}, sdk_joints')
+        if name in listed[:i]:
+            raise RobotDescriptionError(f"{path}: joint '{name}' stands twice in sdk_joints; each joint of the robot "
+                                        'stands there once.')
+    missing = [name for name in names if name not in listed]
+    if missing:
+        more = f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''
+        raise RobotDescriptionError(f"{path}: joint '{missing[0]}'{more} is missing in sdk_joints; each of the robot's "
+                                    f'{len(names)} joints stands there once.')
+
+
 def _check_links(robot: RobotSettings, root: ElementTree.Element, urdf_path: Path, path: Path) -> None:
     links = [link.get('name', '') for link in root.findall('link')]
     for where, link in [('base', robot.base.link), *((f'frame {n}', f.link) for n, f in robot.frames.items())]:
@@ -297,6 +322,7 @@ def _check_links(robot: RobotSettings, root: ElementTree.Element, urdf_path: Pat
 def _build(robot: RobotSettings, joints: list[UrdfJoint], root: ElementTree.Element, urdf_path: Path,
            path: Path) -> RobotModel:
     names = tuple(joint.name for joint in joints)
+    _check_sdk_joints(robot, names, path)
     chosen = [_settings_of(name, robot.joints, path) for name in names]
     default = np.array([s.default_position for s in chosen])
     for pattern, value in robot.default_pose.items():

@@ -42,9 +42,8 @@ from rl_robot_control.ros.conversions import (
     ordered,
     to_time,
 )
+from rl_robot_control.ros.drive_codec import DAMPING, FIELDS, POSITION, STIFFNESS, DriveCodec
 from rl_robot_control.types import FloatArray, RobotState
-
-COLUMNS = ('position', 'velocity', 'effort', 'stiffness', 'damping')  # of a drive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +121,8 @@ class Controller:
 
     def _values(self, message: Float64MultiArray) -> FloatArray:
         count = len(self._names)
-        if len(message.data) != count * self.per_joint:
-            needed = f', {self.per_joint} values for each' if self.per_joint > 1 else ''
-            raise MessageError(f'the command holds {len(message.data)} values; the robot has {count} joints{needed}.')
+        if len(message.data) != count:
+            raise MessageError(f'the command holds {len(message.data)} values; the robot has {count} joints.')
         return _finite(np.array(message.data, dtype=np.float64))
 
     def _named(self, names: Sequence[str], positions: Sequence[float]) -> FloatArray:
@@ -201,25 +199,24 @@ class JointStateController(Controller):
 
 
 class DriveController(Controller):
-    """Position, velocity, effort and gains for each joint."""
+    """Position, velocity, effort and gains for each joint (``drive_codec.py``)."""
 
-    per_joint = len(COLUMNS)
+    per_joint = len(FIELDS)
+
+    def __init__(self, robot: RobotModel, period: float) -> None:
+        super().__init__(robot, period)
+        self._codec = DriveCodec(robot)
 
     def encode(self, aim: Aim) -> Float64MultiArray:
-        rows = np.zeros((len(self._names), len(COLUMNS)))
-        rows[:, 0] = self._pose if aim.position is None else aim.position
-        rows[:, 3] = 0.0 if aim.damped or aim.position is None else self._stiffness
-        rows[:, 4] = self._damping
+        rows = np.zeros((len(self._names), len(FIELDS)))
+        rows[:, POSITION] = self._pose if aim.position is None else aim.position
+        rows[:, STIFFNESS] = 0.0 if aim.damped or aim.position is None else self._stiffness
+        rows[:, DAMPING] = self._damping
         return self._array(rows.ravel(), aim)
 
     def decode(self, message: Float64MultiArray) -> DriveTargets:
-        rows = self._values(message).reshape(-1, len(COLUMNS))
-        for k in (3, 4):
-            if (rows[:, k] < 0.0).any():
-                i = int(np.argmin(rows[:, k]))
-                raise MessageError(f"the {COLUMNS[k]} of joint '{self._names[i]}' is {rows[i, k]:g}; it must not be "
-                                   'negative.')
-        return DriveTargets(**dict(zip(COLUMNS, rows.T.copy())), answers=answered(message, STAMP_LABEL))
+        values = self._codec.decode(message)
+        return DriveTargets(**dict(zip(FIELDS, values.T)), answers=answered(message, STAMP_LABEL))
 
 
 _TYPES = {'position': PositionController, 'effort': EffortController, 'trajectory': TrajectoryController,

@@ -59,7 +59,7 @@ class Topic:
         return node.create_publisher(self.type, self.name, qos)
 
     def subscription(self, node: Node, callback: Callable[[Any], None], best_effort: bool = False,
-                     events: Any = None) -> Any:
+                     events: Any = None, raw: bool = False) -> Any:
         """A subscription to this topic.
 
         Args:
@@ -68,10 +68,10 @@ class Topic:
             best_effort: Listen to publishers of either reliability; for sensors in real time, where drivers differ and
                 a late sample is worth nothing.
             events: Callbacks for events of the middleware, or None.
+            raw: Hand over the bytes that came.
         """
         qos = SENSOR_QOS if best_effort else self.qos
-        return node.create_subscription(self.type, self.name, callback, qos, event_callbacks=events)
-
+        return node.create_subscription(self.type, self.name, callback, qos, event_callbacks=events, raw=raw)
 
     def samples(self, node: Node, callback: Callable[[Any], None], best_effort: bool = False) -> Any:
         """A subscription that hands over samples instead of messages (``wire.py``): for what comes in every period.
@@ -126,6 +126,16 @@ def controller_commands(topics: TopicSettings) -> Topic:
     if kind == 'joint_state':
         return Topic(name, JointState, 'shield → robot')
     return Topic(f'{name}/commands', Float64MultiArray, 'shield → robot')
+
+
+def low_cmd(kind: type) -> Topic:
+    """A Unitree robot's own command; its type comes with Unitree's messages and only where they are used."""
+    return Topic('lowcmd', kind, 'driver → Unitree robot')
+
+
+def low_state(kind: type) -> Topic:
+    """A Unitree robot's own state, 500 times a second."""
+    return Topic('lowstate', kind, 'Unitree robot → driver')
 
 
 def contact(frame: str) -> Topic:

@@ -16,7 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
-NODES = ('inference', 'shield', 'simulation', 'supervisor', 'training')
+NODES = ('inference', 'shield', 'simulation', 'supervisor', 'training', 'unitree')
 LAUNCH_FILES = sorted((ROOT / 'launch').glob('*.launch.py'))
 LEFT_OUT = shutil.ignore_patterns('.*', 'runs', 'build', 'install', 'log', 'dist', '*.egg-info', '__pycache__', 'test')
 HAS_LAUNCH = importlib.util.find_spec('launch_ros') is not None

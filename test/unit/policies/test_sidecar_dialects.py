@@ -70,7 +70,7 @@ def test_unitree_gains_stand_in_the_sdks_order_and_poses_in_the_policys(tmp_path
     pose = np.empty(29)
     pose[ORDER] = POSE
     np.testing.assert_allclose(manifest.default_position, pose)
-    assert any('its motors are counted' in text for text in manifest.origin.assumptions)
+    assert not any('motors' in text for text in manifest.origin.assumptions)  # the robot's YAML has the SDK's order
     position = pose[None].copy()
     position[0, 6] += 0.05  # the SDK's motor 6 is the policy's joint 1
     state = standing(joint_position=position)
@@ -245,7 +245,7 @@ def put(*keys):
     (put('actions', 'JointPositionAction', 'scale', [0.25]), "'actions.scale' has 1 values for 29 joints"),
     (put('damping', [1.0] * 35), "'stiffness' has 29 values, 'damping' 35"),
     (lambda data: data.update(stiffness=[20.0] * 35, damping=[1.0] * 35),
-     "counts 35 motors, robot 'unitree_g1' has 29 joints: which motor is which joint cannot be told"),
+     "counts 35 motors, robot 'unitree_g1' has 29 motors in its sdk_joints: which motor is which joint cannot be told"),
     (put('step_dt', [0.02, 5.0]), "'step_dt' is .0.02, 5.0.; one number is needed"),
     (put('observations', 'scale_first', 1), "'scale_first' is 1; true or false is needed"),
     (put('observations', 'use_gym_history', True), "with the layout 'time' all observation terms have the same ages"),
@@ -270,6 +270,42 @@ def test_unitree_is_refused_with_the_reason(tmp_path, change, reason):
 def test_unitree_names_no_joints_so_the_robot_must_be_said(tmp_path):
     with pytest.raises(PolicyError, match='counts motors and names no joints; say which robot it is for with --robot'):
         read_policy(unitree(tmp_path))
+
+
+DOG = ('FL_hip', 'FR_hip', 'RL_hip', 'RR_hip')  # a dog of four joints that are described from the left
+
+
+def dog(folder, sdk_joints=''):
+    """A robot whose SDK counts its motors from the right, as that of Unitree's dogs does."""
+    links = ''.join(f'<link name="{name}_link"/><joint name="{name}" type="revolute"><parent link="base"/>'
+                    f'<child link="{name}_link"/><axis xyz="1 0 0"/>'
+                    '<limit lower="-1" upper="1" velocity="20" effort="20"/></joint>' for name in DOG)
+    (folder / 'dog.urdf').write_text(f'<robot name="dog"><link name="base"/>{links}</robot>')
+    path = folder / 'dog.yaml'
+    path.write_text('name: dog\nurdf: dog.urdf\nbase: {kind: floating, link: base}\njoints:\n'
+                    f'  .*: {{stiffness: 1, damping: 1, acceleration_limit: 50}}\n{sdk_joints}')
+    return str(path)
+
+
+@pytest.mark.parametrize(('sdk_joints', 'stiffness', 'pose', 'assumed'), [
+    ('sdk_joints: [FR_hip, FL_hip, RR_hip, RL_hip]\n', [20, 10, 40, 30], [0.2, 0.1, 0.4, 0.3], False),
+    ('', [10, 20, 30, 40], [0.1, 0.2, 0.3, 0.4], True),  # the same numbers, left and right in the other place
+])
+def test_unitree_counts_motors_in_the_order_of_the_sdk(tmp_path, sdk_joints, stiffness, pose, assumed):
+    def change(data):
+        offset = [0.1, 0.2, 0.3, 0.4]  # of the policy's joints, which are motors 0 to 3
+        data.update(joint_ids_map=[0, 1, 2, 3], stiffness=[10.0, 20.0, 30.0, 40.0], damping=[1.0, 2.0, 3.0, 4.0],
+                    default_joint_pos=offset)
+        data['actions']['JointPositionAction'].update(scale=[0.25] * 4, offset=offset)
+        for name in ('joint_pos_rel', 'last_action'):
+            data['observations'][name]['scale'] = [1.0] * 4
+
+    path = unitree(tmp_path, change, width=6 + 3 + 4 + 4, actions=4)
+    manifest = read_policy(path, robot=dog(tmp_path, sdk_joints)).manifest
+    assert manifest.joint_names == list(DOG)
+    assert manifest.stiffness == stiffness and manifest.damping == [value / 10 for value in stiffness]
+    assert manifest.default_position == pose
+    assert any('its motors are counted' in text for text in manifest.origin.assumptions) == assumed
 
 
 # rl_sar

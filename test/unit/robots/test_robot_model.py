@@ -69,6 +69,25 @@ def test_unknown_controlled_joint(arm):
         load_robot(str(arm.yaml))
 
 
+def test_sdk_joints_give_each_joint_its_motor(arm):
+    assert load_robot(str(arm.yaml)).motors is None
+    arm.change(arm.yaml, 'joints:', 'sdk_joints: [elbow, null, shoulder]\njoints:')
+    np.testing.assert_array_equal(load_robot(str(arm.yaml)).motors, [2, 0])  # shoulder, elbow; motor 1 is not there
+    np.testing.assert_array_equal(load_robot('unitree_g1').motors, np.arange(29))
+
+
+@pytest.mark.parametrize(('order', 'error', 'reason'), [
+    ('[elbo, shoulder]', UnknownNameError, r"unknown joint 'elbo' in .*arm.yaml, sdk_joints; did you mean 'elbow'\?"),
+    ('[elbow, elbow]', RobotDescriptionError, "joint 'elbow' stands twice in sdk_joints"),
+    ('[elbow]', RobotDescriptionError, "joint 'shoulder' is missing in sdk_joints; each of the robot's 2 joints"),
+    ('[]', RobotDescriptionError, r"joint 'shoulder' \(and 1 more\) is missing"),
+])
+def test_wrong_sdk_joints(arm, order, error, reason):
+    arm.change(arm.yaml, 'joints:', f'sdk_joints: {order}\njoints:')
+    with pytest.raises(error, match=reason):
+        load_robot(str(arm.yaml))
+
+
 def test_unmatched_joint(arm):
     arm.change(arm.yaml, '.*:', 'shoulder:')
     with pytest.raises(RobotDescriptionError, match=r"joint 'elbow' matches no pattern under 'joints'"):
