@@ -1,7 +1,8 @@
 """holosoma (``agents/ppo/ppo.py``): every metadata value is JSON; the observation's terms are sorted by name.
 
 Locomotion (``actor_obs`` → ``action``) and whole-body tracking (``obs``, ``time_step`` → ``actions`` and the motion).
-Older files lack the action's scale and the default pose: holosoma's own runner has them in its configuration.
+Older files lack the action's scale and the default pose. The pose and the scale for locomotion are those of holosoma's
+configuration. Its trackers were trained with two different scales, so there the network must tell which.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ElementTree
 from typing import Any
+
+import numpy as np
+from onnx import numpy_helper
 
 from rl_robot_control.errors import PolicyError
 from rl_robot_control.policies.dialects.foreign import (
@@ -27,6 +31,7 @@ from rl_robot_control.tasks.observation_group import HistorySettings, Observatio
 
 NAME = 'holosoma'
 USUAL_SCALE = 0.25  # [rad]
+TRACKING_SCALES = {1.0: False, USUAL_SCALE: True}  # [rad] that trackers were trained with: times effort / stiffness?
 CLIP = 100.0  # of the policy's output
 GAIT_PERIOD = 1.0  # [s]
 STANDS_BELOW = 0.01  # [m/s] and [rad/s]
@@ -71,8 +76,7 @@ def read(file: ForeignFile) -> Description:
         stiffness=by_joint(joints, as_floats(kp, 'kp', where), 'kp', where),
         damping=by_joint(joints, as_floats(kd, 'kd', where), 'kd', where),
         default_position={} if pose is None else {name: pose[name] for name in joints},
-        action=ActionSettings(joints=[], scale=_scale(data, experiment, joints, kp, tracks, where, assumptions),
-                              clip=CLIP),
+        action=ActionSettings(joints=[], scale=_scale(file, data, experiment, joints, kp, assumptions), clip=CLIP),
         observations=_observations(names, experiment, joints, tracks, where),
         network=_network(tracks), history=HistorySettings(fill='zero'),
         command=CommandSettings(kind='none' if tracks else 'velocity'), command_lower=lower, command_upper=upper,
@@ -112,36 +116,64 @@ def _network(tracks: bool) -> NetworkSettings:
         'anchor_quaternion': 'ref_quat_xyzw'})
 
 
-def _scale(data: dict[str, Any], experiment: Any, joints: list[str], kp: list[float], tracks: bool, where: str,
+def _scale(file: ForeignFile, data: dict[str, Any], experiment: Any, joints: list[str], kp: list[float],
            assumptions: list[str]) -> float | list[float]:
-    """Of the action; where the file does not say it, as holosoma's own runner has it."""
+    """Of the action [rad]; where the file does not say it, what its network or holosoma's own runner does."""
+    where = file.where
     if data.get('action_scale') is not None:
         values = as_floats(data['action_scale'], 'action_scale', where)
         check_positive(values, 'action_scale', where)
         return values[0] if len(values) == 1 else list(by_joint(joints, values, 'action_scale', where).values())
     control = _find(experiment, 'robot', 'control') or {}
     scale, divided = control.get('action_scale'), control.get('action_scales_by_effort_limit_over_p_gain')
-    if scale is None:
-        scale, divided = USUAL_SCALE, tracks
-        assumptions.append(f"the action's scale is not in the file: {USUAL_SCALE}"
-                           + (' · effort / stiffness of each joint' if tracks else ' rad'))
+    if scale is None and 'time_step' in file.inputs:
+        scale, divided = _tracking_scale(file, data, joints)
+        assumptions.append(f"the action's scale is not in the file: {scale:g}" + (
+            ' · effort / stiffness of each joint' if divided else ' rad') + ', by the bounds of its network')
+    elif scale is None:
+        scale, divided = USUAL_SCALE, False
+        assumptions.append(f"the action's scale is not in the file: {USUAL_SCALE} rad")
     if not divided:
         return scale
-    efforts = _find(experiment, 'robot', 'dof_effort_limit_list') or _efforts(data, joints, where)
+    efforts = _find(experiment, 'robot', 'dof_effort_limit_list') or _urdf_limits(data, joints, 'effort', where)
     by_joint(joints, efforts, 'dof_effort_limit_list', where)
     return [scale * effort / gain for effort, gain in zip(efforts, kp, strict=True)]
 
 
-def _efforts(data: dict[str, Any], joints: list[str], where: str) -> list[float]:
-    """Effort limits of the URDF that the file holds."""
+def _tracking_scale(file: ForeignFile, data: dict[str, Any], joints: list[str]) -> tuple[float, bool]:
+    """Scale of a tracker that does not say it [rad], and whether it counts times effort over stiffness.
+
+    An actor of FastSAC bounds its actions to ±(way from the default pose to the farther limit) / scale, by joint, and
+    has these bounds among its weights (``_compute_action_boundaries`` and ``Actor`` in holosoma's ``agents/fast_sac``).
+    Most joints' default is zero, so the median over the joints is not disturbed by the others.
+    """
+    bounds = next((numpy_helper.to_array(tensor).ravel() for tensor in file.model.graph.initializer
+                   if tensor.name.rpartition('.')[2] == 'action_scale'), None)
+    if bounds is None or len(bounds) != len(joints):
+        raise PolicyError(f"{file.where}: does not say the scale of its action. holosoma's trackers were trained with "
+                          f"1 rad and with {USUAL_SCALE} · effort / stiffness; the wrong one makes the robot fall. Add "
+                          "'action_scale' [rad] to its metadata.")
+    reach = np.abs([_urdf_limits(data, joints, side, file.where) for side in ('lower', 'upper')]).max(axis=0)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        scale = float(f'{np.median(reach / bounds):.3g}')
+    if scale not in TRACKING_SCALES:
+        raise PolicyError(f'{file.where}: does not say the scale of its action, and the bounds of its network would '
+                          f'mean {scale:g} rad, with which no tracker of holosoma was trained. Add '
+                          "'action_scale' [rad] to its metadata.")
+    return scale, TRACKING_SCALES[scale]
+
+
+def _urdf_limits(data: dict[str, Any], joints: list[str], key: str, where: str) -> list[float]:
+    """The joints' ``lower``, ``upper`` or ``effort`` in the URDF that the file holds."""
     try:
         root = ElementTree.fromstring(data.get('robot_urdf') or '')
-        limits = {joint.get('name'): float(joint.find('limit').get('effort')) for joint in root.iter('joint')
+        limits = {joint.get('name'): float(joint.find('limit').get(key)) for joint in root.iter('joint')
                   if joint.find('limit') is not None}
         return [limits[name] for name in joints]
     except (ElementTree.ParseError, KeyError, TypeError, ValueError):
-        raise PolicyError(f"{where}: its action is scaled by effort over stiffness, but its 'robot_urdf' does not say "
-                          "the effort of every joint. Add 'action_scale' to its metadata.") from None
+        raise PolicyError(f"{where}: the scale of its action depends on the '{key}' of its joints, but its "
+                          "'robot_urdf' does not say that of every joint. Add 'action_scale' to its "
+                          'metadata.') from None
 
 
 def _terms(experiment: Any, usual: tuple[str, ...]) -> list[str]:

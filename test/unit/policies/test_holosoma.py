@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
+import onnx.numpy_helper
 import pytest
 
 from rl_robot_control.errors import PolicyError
@@ -86,22 +88,70 @@ def test_a_scale_in_the_metadata_comes_first(tmp_path, said):
     assert manifest.interface.action.scale == said
 
 
-def dance(tmp_path, **changes):
+def clip():
+    """A network that tracks five instants; each joint moves by 0.1 rad from one to the next."""
     joints = np.tile(G1.default_position, (5, 1)) + 0.1 * np.arange(5)[:, None]
-    motion = {'joint_pos': joints, 'joint_vel': np.zeros((5, 29)), 'ref_pos_xyz': np.zeros((5, 3)),
-              'ref_quat_xyzw': np.tile([0.0, 0.0, 0.0, 1.0], (5, 1))}
-    return save_json(tmp_path / 'dance.onnx', tracker(154, motion), metadata(command_ranges=None, **changes))
+    return tracker(154, {'joint_pos': joints, 'joint_vel': np.zeros((5, 29)), 'ref_pos_xyz': np.zeros((5, 3)),
+                         'ref_quat_xyzw': np.tile([0.0, 0.0, 0.0, 1.0], (5, 1))})
 
 
+def dance(tmp_path, model=None, **changes):
+    return save_json(tmp_path / 'dance.onnx', model or clip(), metadata(command_ranges=None, **changes))
+
+
+LOWER, UPPER = -0.5, 2.0
 URDF = '<robot name="g1">' + ''.join(
-    f'<joint name="{name}" type="revolute"><limit effort="{50 + i}" velocity="1"/></joint>'
+    f'<joint name="{name}" type="revolute"><limit effort="{50 + i}" lower="{LOWER}" upper="{UPPER}"/></joint>'
     for i, name in enumerate(NAMES)) + '</robot>'
 
 
-def test_a_tracker_of_an_older_file_takes_its_efforts_from_the_urdf_that_it_holds(tmp_path):
-    policy = runner(dance(tmp_path, robot_urdf=URDF))
+def squashed(scale):
+    """A tracker of FastSAC, all of whose actions stand at their upper bounds: tanh(20) = 1."""
+    model, reach = clip(), np.maximum(UPPER - G1.default_position, G1.default_position - LOWER)
+    model.graph.node[0].output[0] = 'mean'
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == 'bias')
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(29, 20.0, dtype=np.float32), 'bias'))
+    bounds = (reach / scale).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(bounds, 'actor.action_scale'))
+    model.graph.node.extend([onnx.helper.make_node('Tanh', ['mean'], ['share']),
+                             onnx.helper.make_node('Mul', ['share', 'actor.action_scale'], ['actions'])])
+    return model
+
+
+def test_a_tracker_that_does_not_say_its_scale_has_it_in_the_bounds_of_its_network(tmp_path):
+    policy = runner(dance(tmp_path, squashed(1.0), robot_urdf=URDF))
+    assert policy.manifest.interface.action.scale == 1.0
+    assert "the action's scale is not in the file: 1 rad, by the bounds of its network" in (
+        policy.manifest.origin.assumptions)
+    state = standing()
+    policy.reset(state)
+    # The bounds reach from the default pose to the farther limit, which is the upper one: −0.312 + 1.0 · 2.312 = 2
+    # for a hip, 0.669 + 1.0 · 1.331 = 2 for a knee.
+    np.testing.assert_allclose(policy.step(state, np.zeros((1, 3))).position[0], 2.0, atol=1e-6)
+
+
+def test_a_tracker_of_a_quarter_takes_its_efforts_from_the_urdf_that_it_holds(tmp_path):
+    policy = runner(dance(tmp_path, squashed(0.25), robot_urdf=URDF))
     manifest = policy.manifest
     np.testing.assert_allclose(manifest.interface.action.scale, [0.25 * (50 + i) / (40 + i) for i in range(29)])
+    assert ("the action's scale is not in the file: 0.25 · effort / stiffness of each joint, by the bounds of its "
+            'network') in manifest.origin.assumptions
+
+
+@pytest.mark.parametrize(('model', 'urdf', 'reason'), [
+    (clip, URDF, 'does not say the scale of its action. .* the wrong one makes the robot fall'),
+    (lambda: squashed(0.5), URDF, 'would mean 0.5 rad, with which no tracker of holosoma was trained'),
+    (lambda: squashed(np.inf), URDF, 'would mean inf rad'),
+    (lambda: squashed(1.0), '<robot name="g1"/>', "its 'robot_urdf' does not say that of every joint"),
+])
+def test_a_tracker_whose_scale_cannot_be_told_is_refused(tmp_path, model, urdf, reason):
+    with pytest.raises(PolicyError, match=reason):
+        read_policy(dance(tmp_path, model(), robot_urdf=urdf))
+
+
+def test_a_tracker_of_an_older_file(tmp_path):
+    policy = runner(dance(tmp_path, action_scale=0.25))
+    manifest = policy.manifest
     assert manifest.interface.motion.length == 5 and manifest.interface.command.kind == 'none'
     assert 'the motion\'s anchor is not in the file: torso_link' in manifest.origin.assumptions
     state = standing()
@@ -114,7 +164,7 @@ def test_a_tracker_of_an_older_file_takes_its_efforts_from_the_urdf_that_it_hold
 
 
 def test_a_tracker_holds_the_last_instant_of_its_clip(tmp_path):
-    policy = runner(dance(tmp_path, robot_urdf=URDF))
+    policy = runner(dance(tmp_path, action_scale=0.25))
     state = standing()
     policy.reset(state)
     for step in range(7):
@@ -181,7 +231,6 @@ def test_a_robot_that_nobody_knows(tmp_path):
 
 
 def test_metadata_that_are_no_json(tmp_path):
-    import onnx
     path = walker(tmp_path)
     model = onnx.load(str(path))
     next(entry for entry in model.metadata_props if entry.key == 'kp').value = '[1.0, 2.0'
