@@ -57,6 +57,8 @@ class Tracked:
     reference: Reference
     position: FloatArray  # (N, 3) of the motion's anchor in the frame of the robot's [m]
     rotation: FloatArray  # (N, 3, 3) of the motion's anchor in the frame of the robot's
+    height: FloatArray  # (N,) of the motion's anchor above the robot's [m]
+    lean: FloatArray  # (N,) angle between "up" as the motion's anchor and as the robot's see it [rad]
 
     @classmethod
     def of(cls, reference: Reference, start: FloatArray, position: FloatArray, rotation: FloatArray) -> Tracked:
@@ -72,8 +74,10 @@ class Tracked:
         goal_position = np.einsum('nij,nj->ni', turn, reference.anchor_position) + start[:, :3]
         goal_rotation = turn @ rotations.matrix(reference.anchor_quaternion)
         back = np.swapaxes(rotation, 1, 2)
+        cosine = np.einsum('ni,ni->n', goal_rotation[:, 2], rotation[:, 2])  # of the world's z in both anchors
         return cls(reference=reference, position=np.einsum('nij,nj->ni', back, goal_position - position),
-                   rotation=back @ goal_rotation)
+                   rotation=back @ goal_rotation, height=goal_position[:, 2] - position[:, 2],
+                   lean=np.arccos(np.clip(cosine, -1.0, 1.0)))
 
 
 class Anchor:

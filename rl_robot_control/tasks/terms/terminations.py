@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from rl_robot_control import rotations
+from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.tasks.context import Context
 from rl_robot_control.types import BoolArray
 
@@ -15,3 +18,14 @@ def base_below(context: Context, *, height: float) -> BoolArray:
 def base_tilted(context: Context, *, angle: float) -> BoolArray:
     """The base leans by more than an angle [rad], or its orientation is not known."""
     return ~(rotations.tilt(context.state.base_quaternion) <= angle)
+
+
+def motion_lost(context: Context, *, height: float, lean: float) -> BoolArray:
+    """The anchor is higher or lower than the motion's by more than ``height`` [m], or its "up" is off by more than
+    ``lean`` [rad], or its pose is not known. Where the motion does not say its anchor's place, the lean alone counts.
+    """
+    tracked = context.tracked
+    if tracked is None:
+        raise ConfigurationError("motion_lost needs the interface's 'motion'.")
+    unsaid = np.isnan(tracked.reference.anchor_position[:, 2])
+    return ~((np.abs(tracked.height) <= height) | unsaid) | ~(tracked.lean <= lean)

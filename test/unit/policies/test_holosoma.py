@@ -8,6 +8,7 @@ import onnx.numpy_helper
 import pytest
 
 from rl_robot_control.errors import PolicyError
+from rl_robot_control.learning.evaluation import policy_task
 from rl_robot_control.policies.gate import read_policy
 
 from .foreign_files import G1, NAMES, network, runner, save_json, standing, tracker
@@ -173,6 +174,16 @@ def test_a_tracker_holds_the_last_instant_of_its_clip(tmp_path):
         np.testing.assert_allclose(policy.interface.past[4][0, 0, :29], G1.default_position + 0.1 * min(step, 4),
                                    atol=1e-6)
         assert policy.finished[0] == (step >= 4)
+
+
+def test_a_tracker_fails_where_it_loses_its_motion_not_where_a_walk_has_fallen(tmp_path):
+    policy = runner(dance(tmp_path, action_scale=0.25))
+    task = policy_task(policy.manifest, G1)
+    # The clip's torso is on the floor; that of an upright G1 is 0.04 m above its pelvis.
+    for height, lost in ((0.05, False), (0.15, False), (0.3, True), (0.757, True)):
+        state = standing(base_position=np.array([[0.0, 0.0, height]]), base_linear_velocity=np.zeros((1, 3)))
+        policy.reset(state)
+        assert task.terminated(policy.interface.view(state)) == lost
 
 
 def test_joints_are_matched_by_name_in_any_order(tmp_path):

@@ -10,6 +10,7 @@ from rl_robot_control.errors import ConfigurationError, UnknownNameError
 from rl_robot_control.robots import load_robot
 from rl_robot_control.tasks.context import Context
 from rl_robot_control.tasks.gait import GaitSettings
+from rl_robot_control.tasks.motion import Reference, Tracked
 from rl_robot_control.tasks.registry import bind_term, term_names
 from rl_robot_control.tasks.task import load_task
 from rl_robot_control.tasks.terms import commands, disturbances, observations, resets, rewards, successes, terminations
@@ -85,6 +86,30 @@ def test_a_fall_is_low_tilted_or_unknown(g1):
     assert terminations.base_tilted(context(g1, base_quaternion=tilted), angle=0.7)
     assert terminations.base_tilted(context(g1, base_quaternion=np.full((1, 4), np.nan)), angle=0.7)
     assert not terminations.base_tilted(context(g1), angle=0.7)
+
+
+@pytest.mark.parametrize(('height', 'bow', 'lost'), [
+    (0.8, 0.0, False), (0.56, 0.0, False), (0.54, 0.0, True), (1.04, 0.0, False), (1.06, 0.0, True),
+    (0.8, 0.79, False), (0.8, -0.81, True), (np.nan, 0.0, True), (0.8, np.nan, True)])
+def test_a_motion_is_lost_where_the_anchor_is_elsewhere_or_leans_otherwise(g1, height, bow, lost):
+    # The motion's anchor is upright and 0.8 m up; that it is elsewhere and turned by 2 rad does not count.
+    reference = dataclasses.replace(Reference.upright(1, 2), anchor_position=np.array([[5.0, 6.0, 0.8]]),
+                                    anchor_quaternion=np.array([[0.0, 0.0, np.sin(1.0), np.cos(1.0)]]))
+    bowed = rotations.matrix(rotations.from_euler(np.array([0.0]), np.array([bow]), np.array([0.3])))
+    tracked = Tracked.of(reference, np.zeros((1, 4)), np.array([[0.0, 0.0, height]]), bowed)
+    here = dataclasses.replace(context(g1), tracked=tracked)
+    assert terminations.motion_lost(here, height=0.25, lean=0.8) == lost
+
+
+def test_a_motion_that_does_not_say_where_its_anchor_is_is_compared_by_the_lean(g1):
+    reference = dataclasses.replace(Reference.upright(1, 2), anchor_position=np.full((1, 3), np.nan))
+    for bow, lost in ((0.79, False), (0.81, True)):
+        bowed = rotations.matrix(rotations.from_euler(np.array([0.0]), np.array([bow]), np.array([0.0])))
+        tracked = Tracked.of(reference, np.zeros((1, 4)), np.array([[0.0, 0.0, 0.2]]), bowed)
+        here = dataclasses.replace(context(g1), tracked=tracked)
+        assert terminations.motion_lost(here, height=0.25, lean=0.8) == lost
+    with pytest.raises(ConfigurationError, match="motion_lost needs the interface's 'motion'"):
+        terminations.motion_lost(context(g1), height=0.25, lean=0.8)
 
 
 def test_a_target_is_given_in_the_base_frame(g1):
