@@ -80,8 +80,13 @@ class PolicyRunner:
         """Of the first robot's gait clock, in [0, 1)."""
         return float(self.interface.phase[0])
 
+    @property
+    def command(self) -> FloatArray:
+        """The velocity command (N, 3) that it follows at present, on the way to what is asked."""
+        return self.interface.command.copy()
+
     def reset(self, state: RobotState, index: np.ndarray | slice = slice(None), phase: FloatArray | float = 0.0,
-              target: FloatArray | None = None) -> None:
+              target: FloatArray | None = None, command: FloatArray | None = None) -> None:
         """Forget the past of some robots; needed before the first ``step``.
 
         Args:
@@ -89,6 +94,7 @@ class PolicyRunner:
             index: Which robots.
             phase: Phase of their gait clocks at the start, in [0, 1).
             target: (N, J) that is taken for the policy's own latest one, where it takes over from another [rad].
+            command: (N, 3) that the other one followed then; None: zero.
 
         Raises:
             PolicyError: The policy holds a heading and the base's orientation is not known.
@@ -102,7 +108,8 @@ class PolicyRunner:
             self.interface.reference = self._session.reference(self._time_step)
         self.interface.reset(state, index, phase)
         if target is not None:
-            self.interface.adopt(state, target, index)
+            self.interface.adopt(state, target, np.zeros_like(self.interface.command) if command is None else command,
+                                 index)
         self._started[index] = True
 
     def step(self, state: RobotState, command: FloatArray) -> JointCommand:

@@ -22,8 +22,13 @@ class Policy(Protocol):
     def phase(self) -> float:
         """Of its gait clock, in [0, 1); 0 where it has none."""
 
-    def reset(self, state: RobotState, *, phase: float = 0.0, target: FloatArray | None = None) -> None:
-        """Forget the past; begin at a phase, and as if a target (1, J) [rad] had been its own latest."""
+    @property
+    def command(self) -> FloatArray:
+        """The velocity command (1, 3) that it follows at present."""
+
+    def reset(self, state: RobotState, *, phase: float = 0.0, target: FloatArray | None = None,
+              command: FloatArray | None = None) -> None:
+        """Forget the past; begin at a phase, and as if a target (1, J) [rad] and a command (1, 3) had been its own."""
 
     def step(self, state: RobotState, command: FloatArray) -> JointCommand:
         """Answer a state under a command (1, 3); raises ``PolicyError`` on values that are not finite."""

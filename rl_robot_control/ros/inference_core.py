@@ -305,9 +305,9 @@ class InferenceCore:
     def _take_over(self, name: str, state: RobotState, old: Policy | None, now: float) -> None:
         """Begin to blend into another policy, from the old one or from the last target."""
         latest = state.joint_position if self._latest is None else self._latest
-        phase = self._policy.phase  # a robot in mid-stride goes on with the same leg
+        phase, command = self._policy.phase, self._policy.command  # in mid-stride, with the same leg and speed
         self.active = name
-        self._policy.reset(state, phase=phase, target=latest)
+        self._policy.reset(state, phase=phase, target=latest, command=command)
         self._blend = Blend(old, latest, now, self._settings.blend_time)
 
     def _resume(self, state: RobotState, now: float) -> None:

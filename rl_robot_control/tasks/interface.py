@@ -138,8 +138,17 @@ class PolicyInterface:
         self.fresh[index] = True
         self.align(state, index)
 
-    def adopt(self, state: RobotState, target: FloatArray, index: np.ndarray | slice = slice(None)) -> None:
-        """Remember the actions that would have given targets (N, J) [rad] as the latest ones of some robots."""
+    def adopt(self, state: RobotState, target: FloatArray, command: FloatArray,
+              index: np.ndarray | slice = slice(None)) -> None:
+        """Go on where another policy has been, for some robots.
+
+        Args:
+            state: State of all N robots.
+            target: (N, J) its latest targets [rad]; the actions that would have given them are remembered.
+            command: (N, 3) that it followed; from there the command slews to what is asked.
+            index: Which robots.
+        """
+        self.command[index] = self.effective_command[index] = command[index]
         given = target[:, self.joints] - self._offset - self._feed_forward(self.view(state))
         action = _clipped(given / self.scale, self.settings.action.clip)
         self.action[index] = self.previous_action[index] = action[index]

@@ -10,9 +10,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
+from onnx import helper, numpy_helper
 
 from rl_robot_control.learning.export import export_policy
+from rl_robot_control.policies import find_policy
+from rl_robot_control.policies.gate import graph_sha256, read_policy
+from rl_robot_control.policies.manifest import MANIFEST_KEY, manifest_to_json
 from rl_robot_control.robots import RobotModel, load_robot
 from rl_robot_control.tasks.interface import (
     ActionSettings,
@@ -83,3 +88,28 @@ def standing_policy() -> Path:
     folder = Path(tempfile.mkdtemp(prefix='rl_robot_control_test_'))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return write_standing_policy(folder / 'stand.onnx')
+
+
+def write_walking_policy_that_fails(path: Path, above: float) -> Path:
+    """The bundled walk, which answers NaN to a forward velocity above a bound [m/s]: action + 0 · log(bound − vx)."""
+    source = find_policy('unitree_g1_walk')
+    manifest, model = read_policy(source).manifest, onnx.load(str(source))
+    graph, column = model.graph, 6  # of vx, after angular velocity and gravity, 3 each
+    action = graph.output[0].name
+    for node in graph.node:
+        node.output[:] = ['sound' if name == action else name for name in node.output]
+    for name, value in {'begin': [column], 'end': [column + 1], 'axis': [1]}.items():
+        graph.initializer.append(numpy_helper.from_array(np.array(value), name))
+    for name, value in {'bound': above, 'zero': 0.0}.items():
+        graph.initializer.append(numpy_helper.from_array(np.array(value, dtype=np.float32), name))
+    graph.node.extend([
+        helper.make_node('Slice', [graph.input[0].name, 'begin', 'end', 'axis'], ['vx']),
+        helper.make_node('Sub', ['bound', 'vx'], ['room']), helper.make_node('Log', ['room'], ['log']),
+        helper.make_node('Mul', ['log', 'zero'], ['poison']), helper.make_node('Add', ['sound', 'poison'], [action])])
+    golden = manifest.golden
+    pairs = [pair for pair in zip(golden.observations, golden.actions) if pair[0][column] < above]
+    golden = dataclasses.replace(golden, observations=[pair[0] for pair in pairs], actions=[pair[1] for pair in pairs])
+    entry = next(entry for entry in model.metadata_props if entry.key == MANIFEST_KEY)
+    entry.value = manifest_to_json(dataclasses.replace(manifest, weights_sha256=graph_sha256(model), golden=golden))
+    onnx.save(model, str(path))
+    return path

@@ -9,11 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from policy_files import standing_policy
+from policy_files import standing_policy, write_walking_policy_that_fails
 
 from rl_robot_control.errors import PolicyError
+from rl_robot_control.report.checks import summarise
+from rl_robot_control.robots import load_robot
 from rl_robot_control.ros.command_profile import parse_profile
 from rl_robot_control.ros.deployment import bring_up_lockstep, deploy
+from rl_robot_control.ros.read_recording import read_recording
+from rl_robot_control.shield.limits import ShieldLimits
 from rl_robot_control.types import JointCommand
 
 TIMEOUT = 60.0  # [s]
@@ -32,6 +36,23 @@ def test_drives_the_robot_and_stops_everything(tmp_path):
     assert int(result.shield['commands']) > 10
     assert [what for what, _ in seen if 'stand' in what] and seen[-1] == ('stopping the processes', 1.0)
     assert not children(os.getpid())
+
+
+def test_a_walking_robot_is_switched_and_survives_a_policy_that_fails(tmp_path):
+    # From faster than this the bundled walk itself does not always stop: standing was not part of its training.
+    failing = write_walking_policy_that_fails(tmp_path / 'hasty.onnx', above=0.55)
+    result = deploy(failing, also=['steady=unitree_g1_walk'], fallback='steady', out=tmp_path, record=True,
+                    profile=parse_profile('stand:1 forward:2@0.5 use_steady:2 use_hasty:1 forward:1@0.5 forward:2@0.6 '
+                                          'use_steady:0.5 forward:2@0.5 stop:1'))
+    assert result.interruption == ''
+    log = (result.log_directory / 'inference.log').read_text()
+    assert "policy 'hasty' failed, 'steady' took over" in log
+    robot = load_robot('unitree_g1')
+    recording = read_recording(result.recording, robot)
+    found = summarise(recording, robot, ShieldLimits.from_robot(robot), 0.02, 1.0)
+    assert not found['fell'] and found['max_tilt'] < 0.5
+    last = [segment for segment in found['segments'] if segment['command'][0] == 0.5][-1]
+    assert last['mean_velocity'][0] > 0.25  # it walks on, once somebody has chosen
 
 
 def test_a_refusal_comes_with_its_reason(tmp_path):

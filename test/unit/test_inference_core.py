@@ -27,10 +27,10 @@ class ConstantPolicy:
     def __init__(self, pose):
         self.pose, self.resets, self.commands, self.rehearsals = np.array([pose]), 0, [], 0
 
-    phase = 0.25
+    phase, command = 0.25, np.array([[0.6, 0.0, 0.1]])
 
-    def reset(self, state, phase=0.0, target=None):
-        self.resets, self.begun = self.resets + 1, (phase, target)
+    def reset(self, state, phase=0.0, target=None, command=None):
+        self.resets, self.begun = self.resets + 1, (phase, target, command)
 
     def rehearse(self, state, command):
         self.rehearsals += 1
@@ -207,7 +207,8 @@ def test_blends_from_one_policy_into_another():
     core, policies = make_pair()
     state = state_at(0.32, (1.0, 0.0))
     assert core.switch('stand', state, 0.0, 0.32) == '' and core.active == 'stand' and policies['stand'].resets == 1
-    phase, target = policies['stand'].begun  # it goes on in mid-stride
+    phase, target, command = policies['stand'].begun  # it goes on in mid-stride
+    np.testing.assert_array_equal(command, [[0.6, 0.0, 0.1]])
     assert phase == 0.25
     np.testing.assert_array_equal(target, [[0.5, -0.5]])
     # Half a cosine over 0.2 s: a share of 0.5 after 0.1 s, all of it after 0.2 s.
