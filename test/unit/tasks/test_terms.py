@@ -1,6 +1,7 @@
 """Terms at states whose values can be worked out by hand."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -96,8 +97,8 @@ def test_a_motion_is_lost_where_the_anchor_is_elsewhere_or_leans_otherwise(g1, h
     reference = dataclasses.replace(Reference.upright(1, 2), anchor_position=np.array([[5.0, 6.0, 0.8]]),
                                     anchor_quaternion=np.array([[0.0, 0.0, np.sin(1.0), np.cos(1.0)]]))
     bowed = rotations.matrix(rotations.from_euler(np.array([0.0]), np.array([bow]), np.array([0.3])))
-    tracked = Tracked.of(reference, np.zeros((1, 4)), np.array([[0.0, 0.0, height]]), bowed)
-    here = dataclasses.replace(context(g1), tracked=tracked)
+    track = partial(Tracked.of, reference, np.zeros((1, 4)), np.array([[0.0, 0.0, height]]), bowed)
+    here = dataclasses.replace(context(g1), track=track)
     assert terminations.motion_lost(here, height=0.25, lean=0.8) == lost
 
 
@@ -105,8 +106,8 @@ def test_a_motion_that_does_not_say_where_its_anchor_is_is_compared_by_the_lean(
     reference = dataclasses.replace(Reference.upright(1, 2), anchor_position=np.full((1, 3), np.nan))
     for bow, lost in ((0.79, False), (0.81, True)):
         bowed = rotations.matrix(rotations.from_euler(np.array([0.0]), np.array([bow]), np.array([0.0])))
-        tracked = Tracked.of(reference, np.zeros((1, 4)), np.array([[0.0, 0.0, 0.2]]), bowed)
-        here = dataclasses.replace(context(g1), tracked=tracked)
+        track = partial(Tracked.of, reference, np.zeros((1, 4)), np.array([[0.0, 0.0, 0.2]]), bowed)
+        here = dataclasses.replace(context(g1), track=track)
         assert terminations.motion_lost(here, height=0.25, lean=0.8) == lost
     with pytest.raises(ConfigurationError, match="motion_lost needs the interface's 'motion'"):
         terminations.motion_lost(context(g1), height=0.25, lean=0.8)
