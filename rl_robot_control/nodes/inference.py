@@ -59,7 +59,7 @@ from rl_robot_control.ros.velocity_command import VelocityCommand
 LOOKS = 0.125  # periods between two looks at whether one is overdue
 SHORTEST_LOOK = 0.001  # [s]
 LEAD = 0.0005  # of a rehearsal before its period, at least: more than it takes [s]
-SLOW = 0.01  # period from which on a loop finds its caches cold [s]
+SLOW = 0.004  # period from which on a loop finds its caches cold [s]
 
 PARAMETERS = ParameterTable('Inference', [
     Parameter(name='policy', default='', read_only=False,
