@@ -84,16 +84,18 @@ class Robot:
         self._state, self._encoder = RobotState(**values), StateEncoder(robot)
         self._imu, self._joints = interface.IMU.publisher(self._node), interface.JOINT_STATES.publisher(self._node)
         interface.POLICY_COMMAND.subscription(self._node, self._on_command)
+        self._due, self.late = time.monotonic(), 0  # of the next state [s]; how many came half a period late or more
         self.sent: dict[int, float] = {}  # stamp [ns] → time of publication [s]
         self.answered: dict[int, float] = {}  # stamp → arrival of the command [s]
 
     def drive(self, condition: Callable[[], bool]) -> None:
         """Publish states until a condition holds."""
-        due = time.monotonic()
         while not condition():
-            while (rest := due - time.monotonic()) > 0:
+            while (rest := self._due - time.monotonic()) > 0:
                 self._executor.spin_once(timeout_sec=rest)
-            due = max(due + self._period, time.monotonic() - self._period)
+            late = time.monotonic() - self._due
+            self.late += late > 0.5 * self._period
+            self._due += self._period if late < self._period else late + self._period  # nothing is made up for
             stamp = time.time_ns()
             self._encoder.encode(self._state, to_time(stamp))
             self._imu.publish(self._encoder.imu)
@@ -115,7 +117,8 @@ def measure(rates: tuple[float, ...] = (50.0, 200.0, 500.0), seconds: float = 10
 
     Returns:
         For each rate the ``median`` and ``p99`` of the inference node and of the echo, what the first is ``over`` the
-        second at the 99th percentile [µs], and how many states were never ``missed`` to be answered. ``measured`` and
+        second at the 99th percentile [µs], how many states were ``missed``, the ``longest`` time between two answers
+        [periods], and how many states this process itself sent ``late``. ``measured`` and
         ``reference`` are the p99 at the first rate, and ``ratio`` theirs.
     """
     result: dict[str, Any] = {}
@@ -125,7 +128,9 @@ def measure(rates: tuple[float, ...] = (50.0, 200.0, 500.0), seconds: float = 10
         result |= {f'{key}, median [µs]': own['median'], f'{key}, p99 [µs]': own['p99'],
                    f'{key}, echo median [µs]': echo['median'], f'{key}, echo p99 [µs]': echo['p99'],
                    f'{key}, p99 over the echo [µs]': own['p99'] - echo['p99'],
-                   f'{key}, states not answered': f"{own['missed']} of {own['count']}"}
+                   f'{key}, states not answered': f"{own['missed']} of {own['count']}",
+                   f'{key}, longest between two answers [periods]': own['longest'],
+                   f'{key}, states that this process sent late': own['late']}
     first = f'{rates[0]:g} Hz'
     measured, reference = result[f'{first}, p99 [µs]'], result[f'{first}, echo p99 [µs]']
     return {'measured': measured, 'reference': reference, 'ratio': measured / reference, 'unit': 'µs'} | result
@@ -154,9 +159,10 @@ def _run(rate: float, seconds: float, inference: bool) -> dict[str, Any]:
         finally:
             robot.close()
     stamps = list(robot.sent)[first:last]
-    taken = np.array([robot.answered[s] - robot.sent[s] for s in stamps if s in robot.answered]) * 1e6
+    arrivals = np.array([robot.answered[s] for s in stamps if s in robot.answered])
+    taken = (arrivals - np.array([robot.sent[s] for s in stamps if s in robot.answered])) * 1e6
     return {'median': float(np.median(taken)), 'p99': float(np.percentile(taken, 99)), 'count': len(stamps),
-            'missed': len(stamps) - len(taken)}
+            'missed': len(stamps) - len(taken), 'longest': float(np.diff(arrivals).max()) * rate, 'late': robot.late}
 
 
 def _activate(group: NodeGroup, robot: Robot) -> None:

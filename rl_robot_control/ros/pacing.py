@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+NEARLY = 0.95  # of the period: states further apart come once per period
 SMOOTHING = 0.1  # of the states' interval, and of the shift of the periods onto the states' arrival [-]
 
 
@@ -22,6 +25,7 @@ class Pace:
         self._interval = period  # of complete states, smoothed [s]
         self._heard: float | None = None  # the latest complete state [s]
         self._next: float | None = None  # None: at once
+        self._begun = -math.inf  # the latest period [s]
 
     def restart(self) -> None:
         """The next period begins at once."""
@@ -54,4 +58,8 @@ class Pace:
         ideal = now if self._next is None else self._next
         if complete:
             ideal += SMOOTHING * (now - ideal)
+        elif self._interval > NEARLY * self._period and self._heard is not None and self._heard > self._begun:
+            # One state per period, and this one came too early to be answered at once: the periods go towards it, too.
+            ideal += SMOOTHING * (self._heard - ideal)
+        self._begun = now
         self._next = max(ideal + self._period, now + self._period / 2)

@@ -37,6 +37,14 @@ def test_begins_with_the_state_that_has_just_come(rate):
     np.testing.assert_allclose(np.diff(begun[50:]), 0.02, atol=1e-9)
 
 
+@pytest.mark.parametrize('offset', np.arange(0.0003, 0.02, 0.0025))
+def test_finds_the_arrival_of_states_that_come_once_per_period(offset):
+    arrivals = np.arange(offset, 4.0, 0.02)  # the timer has begun at 0, anywhere between two states
+    begun = run(arrivals, 4.0)
+    assert np.isin(begun[50:], arrivals).all()
+    np.testing.assert_allclose(np.diff(begun[50:]), 0.02, atol=1e-9)
+
+
 def test_states_that_jitter_by_a_third_of_their_interval_do_not_make_the_period_jump():
     rng = np.random.default_rng(0)
     arrivals = np.arange(0.0, 4.0, 0.005) + rng.uniform(-0.0016, 0.0016, 800)
