@@ -159,8 +159,9 @@ def _run(rate: float, seconds: float, inference: bool) -> dict[str, Any]:
         finally:
             robot.close()
     stamps = list(robot.sent)[first:last]
-    arrivals = np.array([robot.answered[s] for s in stamps if s in robot.answered])
-    taken = (arrivals - np.array([robot.sent[s] for s in stamps if s in robot.answered])) * 1e6
+    answered = [stamp for stamp in stamps if stamp in robot.answered]
+    sent, arrivals = (np.array([times[stamp] for stamp in answered]) for times in (robot.sent, robot.answered))
+    taken = (arrivals - sent) * 1e6
     return {'median': float(np.median(taken)), 'p99': float(np.percentile(taken, 99)), 'count': len(stamps),
             'missed': len(stamps) - len(taken), 'longest': float(np.diff(arrivals).max()) * rate, 'late': robot.late}
 

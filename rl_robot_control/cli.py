@@ -257,7 +257,7 @@ def deploy(
     profile, out = parse_profile(commands), _fresh(out, 'deploy')
     from rl_robot_control.ros.deployment import deploy as run
     with progress('deploying') as show:
-        result = run(checked.path, profile=profile, out=out, robot=robot, rate=rate, also=also or [], fallback=fallback,
+        result = run(checked, profile=profile, out=out, robot=robot, rate=rate, also=also or [], fallback=fallback,
                      motion_end=motion_end, controller=controller, controller_type=controller_type, record=record,
                      progress=show)
     summary: dict[str, Any] = {

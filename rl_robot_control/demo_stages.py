@@ -219,12 +219,13 @@ def best_run(context: StageContext) -> Path:
 
 def deploy(context: StageContext) -> dict[str, Any]:
     """Let the policy follow the velocity commands, and judge the recording."""
+    from rl_robot_control.policies.gate import read_policy
     from rl_robot_control.ros.command_profile import parse_profile
     from rl_robot_control.ros.deployment import deploy as deploy_policy
     out = context.folder / DEPLOYMENT
     shutil.rmtree(out, ignore_errors=True)  # an earlier attempt's, of a demo that is resumed
-    result = deploy_policy(context.folder / POLICY, profile=parse_profile(context.settings.profile), out=out,
-                           progress=context.progress)
+    result = deploy_policy(read_policy(context.folder / POLICY), profile=parse_profile(context.settings.profile),
+                           out=out, progress=context.progress)
     found = context.report.stage('deploy')['run'] = _judge(context)
     if result.interruption:
         raise RobotControlError(f'the robot was stopped after {result.duration:.1f} s: {result.interruption}')

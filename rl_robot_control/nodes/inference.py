@@ -35,7 +35,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Twist
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
@@ -46,6 +46,7 @@ from rl_robot_control.ros import interface
 from rl_robot_control.ros.candidate import StartRegion
 from rl_robot_control.ros.continuity import Continuity
 from rl_robot_control.ros.conversions import CommandCodec, MessageError
+from rl_robot_control.ros.diagnostics import own_status
 from rl_robot_control.ros.gains import Gains
 from rl_robot_control.ros.inference_core import CoreSettings, InferenceCore, Phase
 from rl_robot_control.ros.loop_timing import LoopTiming, TimingSummary
@@ -394,28 +395,22 @@ class InferenceNode(LifecycleNode):
         if phase in (Phase.SILENT, Phase.STOPPED):
             level = DiagnosticStatus.ERROR
         problem = (self.core.problem if self.core else '') or self.problem or note
-        status = DiagnosticStatus(level=level, name=self.get_fully_qualified_name(), message=problem or phase.value)
-        status.values = [KeyValue(key='phase', value=phase.value)]
+        values, hardware = {'phase': phase.value}, ''
         if self.core:
-            status.hardware_id = self._policies.robot.name
-            status.values.append(KeyValue(key='policy', value=self.core.active))
-            status.values.append(KeyValue(key='loaded', value=', '.join(self._policies.manifests)))
-            heard = self._listener.age() < self.settings.state_timeout
-            status.values.append(KeyValue(key='robot heard', value='yes' if heard else 'no'))
-            status.values += _values(self._timing.summary(), self._velocity, self.core.repeated, time.monotonic())
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
+            hardware, heard = self._policies.robot.name, self._listener.age() < self.settings.state_timeout
+            values |= {'policy': self.core.active, 'loaded': ', '.join(self._policies.manifests),
+                       'robot heard': 'yes' if heard else 'no'}
+            values |= _values(self._timing.summary(), self._velocity, self.core.repeated, time.monotonic())
+        self._diagnostics.publish(own_status(self, level, problem or phase.value, values, hardware))
 
 
-def _values(timing: TimingSummary, velocity: VelocityCommand, repeated: int, now: float) -> list[KeyValue]:
+def _values(timing: TimingSummary, velocity: VelocityCommand, repeated: int, now: float) -> dict[str, Any]:
     milliseconds = ('jitter_rms', 'jitter_max', 'latency_mean', 'latency_max', 'age_mean', 'age_max')
-    values = {'cycles': str(timing.cycles), 'rate [Hz]': f'{timing.rate:.2f}', 'overruns': str(timing.overruns),
-              'states repeated': str(repeated),
-              **{f'{name} [ms]': f'{1e3 * getattr(timing, name):.3f}' for name in milliseconds},
-              'velocity command': ' '.join(f'{v:g}' for v in velocity.at(now)[0]),
-              'velocity commands refused': str(velocity.refused), 'velocity commands clamped': str(velocity.clamped)}
-    return [KeyValue(key=key, value=value) for key, value in values.items()]
+    return {'cycles': timing.cycles, 'rate [Hz]': f'{timing.rate:.2f}', 'overruns': timing.overruns,
+            'states repeated': repeated,
+            **{f'{name} [ms]': f'{1e3 * getattr(timing, name):.3f}' for name in milliseconds},
+            'velocity command': ' '.join(f'{v:g}' for v in velocity.at(now)[0]),
+            'velocity commands refused': velocity.refused, 'velocity commands clamped': velocity.clamped}
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ import time
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
@@ -33,6 +33,7 @@ from rl_robot_control.robots import RobotModel
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.controllers import DriveTargets, make_controller
 from rl_robot_control.ros.conversions import MessageError
+from rl_robot_control.ros.diagnostics import own_status
 from rl_robot_control.ros.parameters import (
     CONTROLLER,
     CONTROLLER_TYPE,
@@ -218,12 +219,8 @@ class SimulationNode(Node):
     def _report(self) -> None:
         self._reported = self.drives
         values = {'drives': self.drives, 'late periods': self.overruns, 'commands refused': self.refused}
-        status = DiagnosticStatus(level=DiagnosticStatus.WARN if self.damped else DiagnosticStatus.OK,
-                                  name=self.get_fully_qualified_name(), message=f'drives: {self.drives}',
-                                  values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
+        level = DiagnosticStatus.WARN if self.damped else DiagnosticStatus.OK
+        self._diagnostics.publish(own_status(self, level, f'drives: {self.drives}', values))
 
     def _silent(self) -> bool:
         """Whether commands have ceased; a robot hung up in its pose holds it until the first one."""

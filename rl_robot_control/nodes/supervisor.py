@@ -22,7 +22,7 @@ import sys
 import time
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -31,6 +31,7 @@ from std_msgs.msg import Bool, UInt8
 
 from rl_robot_control.robots import load_robot
 from rl_robot_control.ros import interface
+from rl_robot_control.ros.diagnostics import own_status
 from rl_robot_control.ros.parameters import ROBOT, Parameter, ParameterTable
 from rl_robot_control.ros.robot_side import OwnTimeout, RobotSide, controller_switch
 from rl_robot_control.ros.runtime import run_node
@@ -159,12 +160,8 @@ class SupervisorNode(Node):
                   'shield': ShieldMode(self._mode).name if self.watch.watching else 'not heard',
                   'silence [ms]': f'{1e3 * self.watch.silence(now):.1f}',
                   'longest silence [ms]': f'{1e3 * self.watch.longest_gap:.1f}',
-                  'deadlines missed': str(self.deadlines_missed), 'trips': str(self.trips)}
-        status = DiagnosticStatus(level=level, name=self.get_fully_qualified_name(), message=text,
-                                  values=[KeyValue(key=key, value=value) for key, value in values.items()])
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._status.publish(message)
+                  'deadlines missed': self.deadlines_missed, 'trips': self.trips}
+        self._status.publish(own_status(self, level, text, values))
 
     def _state(self) -> str:
         return 'TRIPPED' if self.tripped else 'WATCHING' if self.watch.watching else 'WAITING'

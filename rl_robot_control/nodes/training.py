@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -29,6 +29,7 @@ from rl_robot_control.learning.trainer import Progress, TrainingResult, train
 from rl_robot_control.robots import load_robot
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.backend import RosBackend
+from rl_robot_control.ros.diagnostics import own_status
 from rl_robot_control.ros.parameters import ROBOT, Parameter, ParameterTable
 from rl_robot_control.ros.processes import die_with_parent
 from rl_robot_control.tasks.task import load_task
@@ -86,12 +87,8 @@ class TrainingNode(Node):
 
     def report(self, message: str, values: dict[str, Any]) -> None:
         """Publish a status."""
-        status = DiagnosticStatus(level=DiagnosticStatus.OK, name=self.get_fully_qualified_name(), message=message)
-        status.values = [KeyValue(key=key, value=f'{value:.6g}' if isinstance(value, float) else str(value))
-                         for key, value in values.items()]
-        array = DiagnosticArray(status=[status])
-        array.header.stamp = self.get_clock().now().to_msg()
-        self._status.publish(array)
+        values = {key: f'{value:.6g}' if isinstance(value, float) else value for key, value in values.items()}
+        self._status.publish(own_status(self, DiagnosticStatus.OK, message, values))
 
     def _on_progress(self, progress: Progress) -> None:
         now = time.monotonic()

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
@@ -33,6 +33,7 @@ from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.robots import RobotModel, load_robot
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.conversions import MessageError
+from rl_robot_control.ros.diagnostics import own_status
 from rl_robot_control.ros.drive_codec import DriveCodec
 from rl_robot_control.ros.parameters import CONTROLLER, ROBOT, Parameter, ParameterTable
 from rl_robot_control.ros.runtime import LONGEST_WAIT, run_node
@@ -85,7 +86,7 @@ class UnitreeNode(Node):
         _check_rates(settings)
         self._stops = {names: combination(names) for names in settings.stop_buttons}
         self.core = UnitreeDrives(settings.command_timeout, settings.state_timeout, settings.damping_on_timeout,
-                                    settings.hold_damped)
+                                  settings.hold_damped)
         self._codec, self._reader = DriveCodec(robot), LowStateReader(motors, settings.check_crc)
         self._states = UnitreeStates(robot, motors)
         self._health = MotorHealth(robot.joint_names, motors, (settings.casing_temperature,
@@ -183,11 +184,7 @@ class UnitreeNode(Node):
                   'commands refused': self.refused, 'late periods': self.late, 'mode_machine': self._mode_machine,
                   'hottest casing [°C]': hottest[CASING], 'hottest winding [°C]': hottest[WINDING],
                   'other publishers of lowcmd': self._link.other_publishers()}
-        status = DiagnosticStatus(level=level, name=self.get_fully_qualified_name(), message=text,
-                                  values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
+        self._diagnostics.publish(own_status(self, level, text, values))
 
     def leave_damped(self) -> None:
         """Damp the robot, if it was sent anything at all; for the end of the process."""

@@ -83,15 +83,13 @@ class Controller:
         period: Time between two commands [s].
     """
 
-    per_joint: ClassVar[int] = 1  # values of a message without names
     follows_state: ClassVar[bool] = False  # whether each new state changes what the drives are told
 
     def __init__(self, robot: RobotModel, period: float) -> None:
         self._names, self._period = list(robot.joint_names), period
         self._order = JointOrder(robot.joint_names, others_allowed=False)
         self._effort_limit, self._pose = robot.effort_limit, robot.default_position
-        size = self.per_joint * robot.num_joints
-        self._message, self._dimension = Float64MultiArray(), MultiArrayDimension(size=size, stride=size)
+        self._message, self._dimension = Float64MultiArray(), MultiArrayDimension()
         self.set_gains(robot.stiffness, robot.damping)
 
     def set_gains(self, stiffness: Sequence[float], damping: Sequence[float]) -> None:
@@ -111,13 +109,18 @@ class Controller:
         raise NotImplementedError
 
     def _array(self, values: FloatArray, aim: Aim) -> Float64MultiArray:
-        """Values without names; the label of the dimension says which state they answer or were checked against."""
+        """Values without names."""
         self._message.data = doubles(values)
+        return self._labelled(self._message, aim)
+
+    def _labelled(self, message: Float64MultiArray, aim: Aim) -> Float64MultiArray:
+        """The label of the message's dimension says which state it answers or was checked against."""
         stamp = aim.checked if aim.answers is None else aim.answers
         if stamp is not None:
             self._dimension.label = f'{CHECKED_LABEL if aim.answers is None else STAMP_LABEL}{stamp}'
-            self._message.layout.dim = [self._dimension]
-        return self._message
+            self._dimension.size = self._dimension.stride = len(message.data)
+            message.layout.dim = [self._dimension]
+        return message
 
     def _values(self, message: Float64MultiArray) -> FloatArray:
         count = len(self._names)
@@ -201,8 +204,6 @@ class JointStateController(Controller):
 class DriveController(Controller):
     """Position, velocity, effort and gains for each joint (``drive_codec.py``)."""
 
-    per_joint = len(FIELDS)
-
     def __init__(self, robot: RobotModel, period: float) -> None:
         super().__init__(robot, period)
         self._codec = DriveCodec(robot)
@@ -212,7 +213,7 @@ class DriveController(Controller):
         rows[:, POSITION] = self._pose if aim.position is None else aim.position
         rows[:, STIFFNESS] = 0.0 if aim.damped or aim.position is None else self._stiffness
         rows[:, DAMPING] = self._damping
-        return self._array(rows.ravel(), aim)
+        return self._labelled(self._codec.encode(rows), aim)
 
     def decode(self, message: Float64MultiArray) -> DriveTargets:
         values = self._codec.decode(message)

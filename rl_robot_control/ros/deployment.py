@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rl_robot_control.backends.physics import PhysicsSettings
 from rl_robot_control.config import to_plain
 from rl_robot_control.errors import BackendError, PolicyError
-from rl_robot_control.policies.gate import CheckedModel, read_policy
+from rl_robot_control.policies.gate import CheckedModel
 from rl_robot_control.policies.manifest import Manifest
 from rl_robot_control.policies.matching import policy_robot
 from rl_robot_control.robots import load_robot
@@ -47,14 +47,14 @@ class DeploymentResult:
     shield: dict[str, str] = field(default_factory=dict)  # the shield's last status
 
 
-def deploy(policy: Path, *, profile: CommandProfile, out: Path, robot: str | None = None, rate: float | None = None,
-           also: Sequence[str] = (), fallback: str = '', motion_end: str = 'hold', controller: str = '',
-           controller_type: str = '', record: bool = True,
+def deploy(policy: CheckedModel, *, profile: CommandProfile, out: Path, robot: str | None = None,
+           rate: float | None = None, also: Sequence[str] = (), fallback: str = '', motion_end: str = 'hold',
+           controller: str = '', controller_type: str = '', record: bool = True,
            progress: Progress = lambda what, share: None) -> DeploymentResult:
     """Let a policy drive the simulated robot in real time, behind the shield, each in a process of its own.
 
     Args:
-        policy: Exported policy file.
+        policy: The file, from ``read_policy``.
         profile: Velocity commands to follow.
         out: Folder for ``recording.mcap`` and ``logs/``.
         robot: Robot by name or file; None: the policy's.
@@ -68,15 +68,14 @@ def deploy(policy: Path, *, profile: CommandProfile, out: Path, robot: str | Non
         progress: Called about 20 times a second.
 
     Raises:
-        PolicyError: The file does not pass the gate, or the inference node refuses it.
+        PolicyError: The inference node refuses the file.
         BackendError: A process ended or did not answer; the message holds the end of its log.
     """
-    checked = read_policy(policy, robot=robot, rate=rate)
-    name = robot or checked.manifest.robot
+    name = robot or policy.manifest.robot
     recording = Path(out) / 'recording.mcap' if record else None
     with NodeGroup(Path(out) / 'logs') as group, Operator(group.domain.id, watch=group.check) as operator:
         progress('starting the processes', 0.0)
-        _start_real_time(group, checked, recording, {
+        _start_real_time(group, policy, recording, {
             'policies': [_absolute(entry) for entry in also], 'fallback': fallback, 'motion_end': motion_end,
             'rate': rate or 0.0}, {'robot': name, 'controller': controller, 'controller_type': controller_type})
         operator.wait_until(lambda: operator.value('shield', 'mode') != '', 'the shield runs', START_TIMEOUT)
@@ -196,9 +195,9 @@ def request(group: NodeGroup, operator: Operator, transition: str) -> None:
                           f'{node.last_words(4)}')
 
 
-def _start_real_time(group: NodeGroup, checked: CheckedModel, recording: Path | None, inference: dict[str, Any],
+def _start_real_time(group: NodeGroup, policy: CheckedModel, recording: Path | None, inference: dict[str, Any],
                      robot: dict[str, str]) -> None:
-    manifest = checked.manifest
+    manifest = policy.manifest
     gains = _gains(manifest)
     kind = load_robot(robot['robot']).with_controller(controller_type=robot['controller_type']).settings.topics
     # An effort is good for one state: with the drives' loop closed over topics, states must come faster.
@@ -209,7 +208,7 @@ def _start_real_time(group: NodeGroup, checked: CheckedModel, recording: Path | 
                                'collisions': 'full', 'hold_until_command': True, **gains})
     group.start('shield', {**robot, 'mode': 'realtime', 'control_period': manifest.control_period, **gains})
     group.start('supervisor', {'robot': robot['robot']})
-    group.start('inference', {'robot': robot['robot'], 'policy': str(checked.path.resolve()), **inference})
+    group.start('inference', {'robot': robot['robot'], 'policy': str(policy.path.resolve()), **inference})
 
 
 def _wait_until_connected(operator: Operator, record: bool) -> None:

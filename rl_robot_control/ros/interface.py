@@ -81,8 +81,8 @@ class Topic:
             callback: Called with each sample; with the message, where there is no sample of the type.
             best_effort: As for ``subscription``.
         """
-        read, qos = reader(self.type), SENSOR_QOS if best_effort else self.qos
-        return node.create_subscription(self.type, self.name, lambda data: callback(read(data)), qos, raw=True)
+        read = reader(self.type)
+        return self.subscription(node, lambda data: callback(read(data)), best_effort, raw=True)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
+from rl_robot_control.ros.diagnostics import make_status
 from rl_robot_control.shield import Shield, ShieldMode, ShieldOutput
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -58,12 +59,6 @@ class Corrections:
         values = {f'correction {self._names[i]} [rad]': f'{self._largest[i]:.6g}' for i in joints}
         return make_status(WARN if named else OK, name, text,
                            values | dict.fromkeys(sorted(self._constraints), 'kept apart'))
-
-
-def make_status(level: bytes, name: str, text: str, values: Mapping[str, str], hardware: str = '') -> DiagnosticStatus:
-    """One status; the values keep their order."""
-    return DiagnosticStatus(level=level, name=name, message=text, hardware_id=hardware,
-                            values=[KeyValue(key=key, value=value) for key, value in values.items()])
 
 
 def mode_status(shield: Shield, reason: str, name: str, concern: str) -> DiagnosticStatus:

@@ -155,7 +155,6 @@ class LowStateReader:
             offset += size
         _TAIL.pack_into(buffer, offset, *message.wireless_remote, *message.reserve, message.crc)
 
-
     def _unpack(self, message: bytes) -> None:
         """CDR puts the first motor's mode right behind the IMU's temperature; all else lies as in the C struct."""
         buffer, body = self._bytes, memoryview(message)[4:SERIALIZED]

@@ -11,9 +11,9 @@ from sensor_msgs.msg import Imu, JointState
 
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.ros.conversions import doubles
+from rl_robot_control.ros.wire import QUATERNION_TOLERANCE
 from rl_robot_control.types import FloatArray
 
-UNIT = 0.01  # by which the length of a quaternion may differ from 1
 CASING, WINDING = 0, 1  # of a motor's two temperatures
 
 
@@ -42,7 +42,7 @@ class UnitreeStates:
 
     def _encode_imu(self, state: np.void) -> None:
         w, x, y, z = state['quaternion'].tolist()
-        measured = abs((w * w + x * x + y * y + z * z) ** 0.5 - 1.0) < UNIT  # false for NaN
+        measured = abs((w * w + x * x + y * y + z * z) ** 0.5 - 1.0) < QUATERNION_TOLERANCE  # false for NaN
         orientation = self.imu.orientation
         orientation.x, orientation.y, orientation.z, orientation.w = (x, y, z, w) if measured else (0.0, 0.0, 0.0, 0.0)
         self.imu.orientation_covariance[0] = 0.0 if measured else -1.0

@@ -12,6 +12,7 @@ import pytest
 from policy_files import standing_policy, write_walking_policy_that_fails
 
 from rl_robot_control.errors import PolicyError
+from rl_robot_control.policies.gate import read_policy
 from rl_robot_control.report.checks import summarise
 from rl_robot_control.robots import load_robot
 from rl_robot_control.ros.command_profile import parse_profile
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='it
 
 def test_drives_the_robot_and_stops_everything(tmp_path):
     seen = []
-    result = deploy(standing_policy(), profile=parse_profile('stand:1 forward:30@0.1'), out=tmp_path,
+    result = deploy(read_policy(standing_policy()), profile=parse_profile('stand:1 forward:30@0.1'), out=tmp_path,
                     progress=lambda what, share: seen.append((what, share)))
     # A biped that holds one pose does not stand for long: it tips over, the shield latches, and the drive ends early.
     assert result.interruption.startswith('shield: LATCHED')
@@ -41,7 +42,7 @@ def test_drives_the_robot_and_stops_everything(tmp_path):
 def test_a_walking_robot_is_switched_and_survives_a_policy_that_fails(tmp_path):
     # From faster than this the bundled walk itself does not always stop: standing was not part of its training.
     failing = write_walking_policy_that_fails(tmp_path / 'hasty.onnx', above=0.55)
-    result = deploy(failing, also=['steady=unitree_g1_walk'], fallback='steady', out=tmp_path, record=True,
+    result = deploy(read_policy(failing), also=['steady=unitree_g1_walk'], fallback='steady', out=tmp_path, record=True,
                     profile=parse_profile('stand:1 forward:2@0.5 use_steady:2 use_hasty:1 forward:1@0.5 forward:2@0.6 '
                                           'use_steady:0.5 forward:2@0.5 stop:1'))
     assert result.interruption == ''
@@ -57,8 +58,8 @@ def test_a_walking_robot_is_switched_and_survives_a_policy_that_fails(tmp_path):
 
 def test_a_refusal_comes_with_its_reason(tmp_path):
     with pytest.raises(PolicyError, match='refuses to configure') as error:
-        deploy(standing_policy(), robot=str(_robot_with_other_gains(tmp_path)), profile=parse_profile('stand:1'),
-               out=tmp_path / 'out', record=False)
+        deploy(read_policy(standing_policy()), robot=str(_robot_with_other_gains(tmp_path)),
+               profile=parse_profile('stand:1'), out=tmp_path / 'out', record=False)
     assert "stiffness of joint 'left_hip_pitch_joint' is 40.18 N·m/rad in the policy and 2000" in str(error.value)
     assert not children(os.getpid())
 
@@ -73,8 +74,9 @@ def _robot_with_other_gains(folder: Path) -> Path:
 
 def test_ctrl_c_leaves_no_process_behind(tmp_path):
     script = ('import sys\nfrom pathlib import Path\nfrom rl_robot_control.ros.command_profile import parse_profile\n'
+              'from rl_robot_control.policies.gate import read_policy\n'
               'from rl_robot_control.ros.deployment import deploy\n'
-              f'deploy(Path({str(standing_policy())!r}), out=Path({str(tmp_path)!r}), '
+              f'deploy(read_policy({str(standing_policy())!r}), out=Path({str(tmp_path)!r}), '
               'profile=parse_profile("stand:60"))\n')
     process = subprocess.Popen([sys.executable, '-c', script], stderr=subprocess.PIPE, text=True)
     try:

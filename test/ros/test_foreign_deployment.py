@@ -8,6 +8,7 @@ import zipfile
 
 import pytest
 
+from rl_robot_control.policies.gate import read_policy
 from rl_robot_control.ros.command_profile import parse_profile
 from rl_robot_control.ros.deployment import deploy
 
@@ -29,16 +30,15 @@ def policy(tmp_path_factory):
 
 def test_walks_follows_a_change_of_speed_and_stops(policy, tmp_path, monkeypatch):
     monkeypatch.delenv('ROS_DOMAIN_ID', raising=False)
-    result = deploy(policy, profile=parse_profile('stand:1 forward:5@0.5 forward:4@0.8 stop:3'), out=tmp_path)
+    checked = read_policy(policy)
+    result = deploy(checked, profile=parse_profile('stand:1 forward:5@0.5 forward:4@0.8 stop:3'), out=tmp_path)
     assert result.interruption == '' and result.duration > 12.9
-    from rl_robot_control.policies.gate import read_policy
     from rl_robot_control.policies.matching import policy_robot
     from rl_robot_control.report.checks import summarise
     from rl_robot_control.robots import load_robot
     from rl_robot_control.ros.read_recording import read_recording
     from rl_robot_control.shield.limits import ShieldLimits
-    manifest = read_policy(policy).manifest
-    robot = policy_robot(manifest, load_robot('unitree_g1'))
+    robot = policy_robot(checked.manifest, load_robot('unitree_g1'))
     recording = read_recording(result.recording, robot)
     found = summarise(recording, robot, ShieldLimits.from_robot(robot), 0.02, 1.0)
     assert not found['fell'] and found['max_tilt'] < 0.3

@@ -76,7 +76,8 @@ def read(file: ForeignFile) -> Description:
         stiffness=by_joint(joints, as_floats(kp, 'kp', where), 'kp', where),
         damping=by_joint(joints, as_floats(kd, 'kd', where), 'kd', where),
         default_position={} if pose is None else {name: pose[name] for name in joints},
-        action=ActionSettings(joints=[], scale=_scale(file, data, experiment, joints, kp, assumptions), clip=CLIP),
+        action=ActionSettings(joints=[], scale=_scale(file, data, experiment, joints, kp, tracks, assumptions),
+                              clip=CLIP),
         observations=_observations(names, experiment, joints, tracks, where),
         network=_network(tracks), history=HistorySettings(fill='zero'),
         command=CommandSettings(kind='none' if tracks else 'velocity'), command_lower=lower, command_upper=upper,
@@ -116,7 +117,7 @@ def _network(tracks: bool) -> NetworkSettings:
         'anchor_quaternion': 'ref_quat_xyzw'})
 
 
-def _scale(file: ForeignFile, data: dict[str, Any], experiment: Any, joints: list[str], kp: list[float],
+def _scale(file: ForeignFile, data: dict[str, Any], experiment: Any, joints: list[str], kp: list[float], tracks: bool,
            assumptions: list[str]) -> float | list[float]:
     """Of the action [rad]; where the file does not say it, what its network or holosoma's own runner does."""
     where = file.where
@@ -126,7 +127,7 @@ def _scale(file: ForeignFile, data: dict[str, Any], experiment: Any, joints: lis
         return values[0] if len(values) == 1 else list(by_joint(joints, values, 'action_scale', where).values())
     control = _find(experiment, 'robot', 'control') or {}
     scale, divided = control.get('action_scale'), control.get('action_scales_by_effort_limit_over_p_gain')
-    if scale is None and 'time_step' in file.inputs:
+    if scale is None and tracks:
         scale, divided = _tracking_scale(file, data, joints)
         assumptions.append(f"the action's scale is not in the file: {scale:g}" + (
             ' · effort / stiffness of each joint' if divided else ' rad') + ', by the bounds of its network')
@@ -135,7 +136,7 @@ def _scale(file: ForeignFile, data: dict[str, Any], experiment: Any, joints: lis
         assumptions.append(f"the action's scale is not in the file: {USUAL_SCALE} rad")
     if not divided:
         return scale
-    efforts = _find(experiment, 'robot', 'dof_effort_limit_list') or _urdf_limits(data, joints, 'effort', where)
+    efforts = _find(experiment, 'robot', 'dof_effort_limit_list') or _urdf_limits(data, joints, ('effort',), where)[0]
     by_joint(joints, efforts, 'dof_effort_limit_list', where)
     return [scale * effort / gain for effort, gain in zip(efforts, kp, strict=True)]
 
@@ -153,7 +154,7 @@ def _tracking_scale(file: ForeignFile, data: dict[str, Any], joints: list[str]) 
         raise PolicyError(f"{file.where}: does not say the scale of its action. holosoma's trackers were trained with "
                           f"1 rad and with {USUAL_SCALE} · effort / stiffness; the wrong one makes the robot fall. Add "
                           "'action_scale' [rad] to its metadata.")
-    reach = np.abs([_urdf_limits(data, joints, side, file.where) for side in ('lower', 'upper')]).max(axis=0)
+    reach = np.abs(_urdf_limits(data, joints, ('lower', 'upper'), file.where)).max(axis=0)
     with np.errstate(divide='ignore', invalid='ignore'):
         scale = float(f'{np.median(reach / bounds):.3g}')
     if scale not in TRACKING_SCALES:
@@ -163,14 +164,17 @@ def _tracking_scale(file: ForeignFile, data: dict[str, Any], joints: list[str]) 
     return scale, TRACKING_SCALES[scale]
 
 
-def _urdf_limits(data: dict[str, Any], joints: list[str], key: str, where: str) -> list[float]:
-    """The joints' ``lower``, ``upper`` or ``effort`` in the URDF that the file holds."""
+def _urdf_limits(data: dict[str, Any], joints: list[str], keys: tuple[str, ...], where: str) -> list[list[float]]:
+    """For each of some keys (``lower``, ``upper``, ``effort``) the joints' values in the URDF that the file holds."""
+    key = keys[0]
     try:
         root = ElementTree.fromstring(data.get('robot_urdf') or '')
-        limits = {joint.get('name'): float(joint.find('limit').get(key)) for joint in root.iter('joint')
-                  if joint.find('limit') is not None}
-        return [limits[name] for name in joints]
-    except (ElementTree.ParseError, KeyError, TypeError, ValueError):
+        limits = {joint.get('name'): joint.find('limit') for joint in root.iter('joint')}
+        rows = []
+        for key in keys:
+            rows.append([float(limits[name].get(key)) for name in joints])
+        return rows
+    except (ElementTree.ParseError, KeyError, AttributeError, TypeError, ValueError):
         raise PolicyError(f"{where}: the scale of its action depends on the '{key}' of its joints, but its "
                           "'robot_urdf' does not say that of every joint. Add 'action_scale' to its "
                           'metadata.') from None
