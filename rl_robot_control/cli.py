@@ -255,7 +255,7 @@ def deploy(
         _dry_run(checked, model, namespace, driver, seconds, as_json)
         return
     profile, out = parse_profile(commands), _fresh(out, 'deploy')
-    from rl_robot_control.ros.deployment import deploy as run
+    from rl_robot_control.bringup.deployment import deploy as run
     with progress('deploying') as show:
         result = run(checked, profile=profile, out=out, robot=robot, rate=rate, also=also or [], fallback=fallback,
                      motion_end=motion_end, controller=controller, controller_type=controller_type, record=record,
@@ -402,7 +402,7 @@ def _robots(backend: str, robot: str, task: Any, logs: Path | None, training: bo
     from rl_robot_control.tasks.task import load_task
     require_rclpy()
     loaded = load_task(task, load_robot(robot)) if isinstance(task, str) else task
-    from rl_robot_control.ros.deployment import bring_up_lockstep
+    from rl_robot_control.bringup.deployment import bring_up_lockstep
     physics = loaded.settings.training_physics if training else loaded.settings.physics
     return bring_up_lockstep(robot, control_period=loaded.control_period, physics=physics, log_directory=logs,
                              held=loaded.settings.base == 'held', gains=gains)
@@ -412,8 +412,8 @@ def _dry_run(checked: Any, robot: Any, namespace: str, driver: str, seconds: flo
     """Print the checklist of a running robot; it ends with 1 where an item fails."""
     import os
 
+    from rl_robot_control.bringup.checklist import check, listen
     from rl_robot_control.policies.runner import PolicyRunner
-    from rl_robot_control.ros.bring_up import check, listen
     from rl_robot_control.ros.inference_core import needed_quantities
     runner = PolicyRunner(checked, robot)
     with progress('dry run') as show:

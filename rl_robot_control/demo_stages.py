@@ -120,8 +120,8 @@ def train_over_topics(context: StageContext) -> dict[str, Any]:
 
 def _learn_over_topics(context: StageContext, out: Path) -> tuple[int, float]:
     """Let the training node learn; its steps and minutes."""
+    from rl_robot_control.bringup.deployment import train_in_lockstep
     from rl_robot_control.learning.run_folder import RunFolder
-    from rl_robot_control.ros.deployment import train_in_lockstep
     wanted, folder = context.settings, RunFolder(out)
     resume = (out / 'checkpoint.pt').is_file()
     if not resume:
@@ -133,10 +133,9 @@ def _learn_over_topics(context: StageContext, out: Path) -> tuple[int, float]:
             context.progress(f'{rows[-1]["steps"]:,} steps over topics, {rows[-1]["steps_per_second"]:,.0f} steps/s',
                              0.1 + 0.75 * min(1.0, rows[-1]['minutes'] / wanted.topic_minutes))
 
-    parameters = {'task': wanted.task, 'algorithm': TOPICS_ALGORITHM, 'out': str(out), 'resume': resume,
-                  'seed': wanted.seed, 'minutes': wanted.topic_minutes,
-                  'warm_start': '' if resume else str(context.folder / LEARNING)}
-    train_in_lockstep(parameters, robot=wanted.robot, watch=show, **_lockstep_settings(context))
+    learner = {'algorithm': TOPICS_ALGORITHM, 'out': str(out), 'resume': resume, 'seed': wanted.seed,
+               'minutes': wanted.topic_minutes, 'warm_start': '' if resume else str(context.folder / LEARNING)}
+    train_in_lockstep(wanted.robot, wanted.task, learner, log_directory=_topic_logs(context), watch=show)
     rows = folder.metrics()
     return (int(rows[-1]['steps']), rows[-1]['minutes']) if rows else (0, 0.0)
 
@@ -178,17 +177,16 @@ def _network(folder: Any, settings: Any, env: Any, observation: Any, privileged:
 
 
 def _lockstep(context: StageContext) -> Any:
-    """The simulation and the shield in lock-step, in processes of their own; gives the backend over topics."""
-    from rl_robot_control.ros.deployment import bring_up_lockstep
-    context.progress('starting the processes', 0.0)
-    return bring_up_lockstep(context.settings.robot, **_lockstep_settings(context))
-
-
-def _lockstep_settings(context: StageContext) -> dict[str, Any]:
+    from rl_robot_control.bringup.deployment import bring_up_lockstep
     from rl_robot_control.tasks.task import load_task
-    task = load_task(context.settings.task, load_robot(context.settings.robot))
-    return {'control_period': task.control_period, 'physics': task.settings.training_physics,
-            'log_directory': context.folder / 'logs' / TOPICS}
+    wanted = context.settings
+    task = load_task(wanted.task, load_robot(wanted.robot))
+    return bring_up_lockstep(wanted.robot, control_period=task.control_period, physics=task.settings.training_physics,
+                             log_directory=_topic_logs(context))
+
+
+def _topic_logs(context: StageContext) -> Path:
+    return context.folder / 'logs' / TOPICS
 
 
 def export(context: StageContext) -> dict[str, Any]:
@@ -219,9 +217,9 @@ def best_run(context: StageContext) -> Path:
 
 def deploy(context: StageContext) -> dict[str, Any]:
     """Let the policy follow the velocity commands, and judge the recording."""
+    from rl_robot_control.bringup.deployment import deploy as deploy_policy
     from rl_robot_control.policies.gate import read_policy
     from rl_robot_control.ros.command_profile import parse_profile
-    from rl_robot_control.ros.deployment import deploy as deploy_policy
     out = context.folder / DEPLOYMENT
     shutil.rmtree(out, ignore_errors=True)  # an earlier attempt's, of a demo that is resumed
     result = deploy_policy(read_policy(context.folder / POLICY), profile=parse_profile(context.settings.profile),

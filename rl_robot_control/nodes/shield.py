@@ -53,9 +53,7 @@ from rl_robot_control.ros.emergency_stop import EmergencyStopLink
 from rl_robot_control.ros.links import LinkMonitor
 from rl_robot_control.ros.lockstep import Instant
 from rl_robot_control.ros.parameters import (
-    CONTROLLER,
-    CONTROLLER_TYPE,
-    ROBOT,
+    ROBOT_ROWS,
     Parameter,
     ParameterTable,
     check_length,
@@ -83,7 +81,7 @@ _FOLLOWING = (ShieldMode.ACTIVE, ShieldMode.BRAKING)
 def parameter_table(robot: RobotModel) -> ParameterTable:
     """The node's parameters; the gains' defaults are the robot's."""
     return ParameterTable('Shield', [
-        ROBOT, CONTROLLER, CONTROLLER_TYPE,
+        *ROBOT_ROWS,
         Parameter(name='mode', default='realtime', choices=('lockstep', 'realtime'),
                   description='Whether time is the monotonic clock or the simulation'),
         Parameter(name='control_period', default=0.02, unit='s', minimum=0.001, maximum=1.0,

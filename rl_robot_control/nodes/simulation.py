@@ -35,9 +35,7 @@ from rl_robot_control.ros.controllers import DriveTargets, make_controller
 from rl_robot_control.ros.conversions import MessageError
 from rl_robot_control.ros.diagnostics import own_status
 from rl_robot_control.ros.parameters import (
-    CONTROLLER,
-    CONTROLLER_TYPE,
-    ROBOT,
+    ROBOT_ROWS,
     Parameter,
     ParameterTable,
     check_length,
@@ -61,7 +59,7 @@ def parameter_table(robot: RobotModel) -> ParameterTable:
                          description=f'{meaning} after a reset; empty: that of the default pose at rest')
 
     return ParameterTable('Simulation', [
-        ROBOT, CONTROLLER, CONTROLLER_TYPE,
+        *ROBOT_ROWS,
         Parameter(name='mode', default='realtime', choices=('lockstep', 'realtime'),
                   description='One control period per command, or the pace of the clock'),
         Parameter(name='timestep', default=0.005, unit='s', minimum=0.0001, maximum=0.02,
@@ -81,6 +79,8 @@ def parameter_table(robot: RobotModel) -> ParameterTable:
                   description='Without a command for this long the robot is damped, in real time'),
         Parameter(name='hold_until_command', default=False,
                   description="Hold the base after a reset until simulation/release is called, as a gantry would"),
+        Parameter(name='publish_clock', default=True,
+                  description="Publish /clock, which is the whole graph's; one robot's simulation at most"),
         *gains(robot),
         Parameter(name='seed', default=0, minimum=0, read_only=False, description='Of the noise of a reset'),
         Parameter(name='reset.noise', default=0.0, unit='rad', minimum=0.0, maximum=1.0, read_only=False,
@@ -129,7 +129,8 @@ class SimulationNode(Node):
         self._controller = make_controller(robot, settings.control_period, self.lockstep)
         # An effort answers one state; steps made up for at once would go on with an old one, and shake the robot.
         self.largest_backlog = 0.0 if self._controller.follows_state else LARGEST_BACKLOG
-        self._publisher = StatePublisher(self, robot, None if self.lockstep else STATE_DEADLINE)
+        self._publisher = StatePublisher(self, robot, None if self.lockstep else STATE_DEADLINE,
+                                         settings.publish_clock)
         self._diagnostics, self._reported = interface.DIAGNOSTICS.publisher(self), ''
         self._told: DriveTargets | None = None  # what the drives follow
         self._from = robot.default_position  # (J,) targets when that came [rad]

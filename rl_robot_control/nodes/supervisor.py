@@ -29,10 +29,9 @@ from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from std_msgs.msg import Bool, UInt8
 
-from rl_robot_control.robots import load_robot
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.diagnostics import own_status
-from rl_robot_control.ros.parameters import ROBOT, Parameter, ParameterTable
+from rl_robot_control.ros.parameters import ROBOT_ROWS, Parameter, ParameterTable, declare_robot
 from rl_robot_control.ros.robot_side import OwnTimeout, RobotSide, controller_switch
 from rl_robot_control.ros.runtime import run_node
 from rl_robot_control.ros.supervision import Watch
@@ -44,7 +43,7 @@ STOP_PERIOD = 0.05  # [s]
 _MOVING = (ShieldMode.ACTIVE, ShieldMode.BRAKING, ShieldMode.DAMPING)
 
 PARAMETERS = ParameterTable('Supervisor', [
-    ROBOT,
+    *ROBOT_ROWS,
     Parameter(name='heartbeat_timeout', default=0.15, unit='s', minimum=0.05, maximum=1.0,
               description='Silence of the shield that counts as its death'),
     Parameter(name='robot_side', default='own_timeout', choices=('own_timeout', 'ros2_control'),
@@ -54,7 +53,7 @@ PARAMETERS = ParameterTable('Supervisor', [
     Parameter(name='controller_manager', default='controller_manager',
               description="The controller manager's node, for ros2_control"),
     Parameter(name='controllers', default=(), strings=True,
-              description="Controllers that are deactivated; empty: the one of the robot's YAML"),
+              description="Controllers that are deactivated; empty: the robot's"),
     Parameter(name='damping_controller', default='',
               description='Controller that is activated in their place; empty: none'),
     Parameter(name='switch_timeout', default=0.5, unit='s', minimum=0.05, maximum=10.0,
@@ -86,7 +85,7 @@ class SupervisorNode(Node):
         self.create_timer(STATUS_PERIOD, self._report, clock=steady)
 
     def _robot_side(self, settings: Any) -> RobotSide:
-        controller = load_robot(settings.robot).settings.topics.controller
+        controller = declare_robot(self).settings.topics.controller
         if settings.robot_side == 'own_timeout':
             return OwnTimeout()
         return controller_switch(self, settings.controller_manager, settings.controllers or [controller],

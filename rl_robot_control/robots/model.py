@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import numpy as np
 from pydantic import Field
@@ -17,8 +17,12 @@ from pydantic import Field
 from rl_robot_control.config import config_names, find_config, load_settings, settings
 from rl_robot_control.errors import ConfigurationError, RobotDescriptionError, UnknownNameError
 from rl_robot_control.robots.geometry_settings import SelfCollisionSettings, WorkspaceSettings
+from rl_robot_control.robots.joint_order import check_same_joints
 from rl_robot_control.robots.urdf import UrdfJoint, load_urdf, movable_joints, resolve_uri
 from rl_robot_control.types import BoolArray, FloatArray, InitialState, RobotState
+
+if TYPE_CHECKING:
+    from rl_robot_control.robots.hardware import HardwareSettings
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -113,6 +117,7 @@ class TopicSettings:
 
     controller: Annotated[str, Field(pattern=f'^{TOPIC_NAME}$')] = 'joint_group_position_controller'
     controller_type: ControllerType = 'position'  # see ``ros/controllers.py``
+    controller_joints: list[str] | None = None  # order in which it takes values; null: the robot's
 
 
 @settings
@@ -181,16 +186,20 @@ class RobotModel:
         """Whether the base moves."""
         return self.settings.base.kind == 'floating'
 
-    def with_controller(self, controller: str = '', controller_type: str = '') -> RobotModel:
+    def with_controller(self, controller: str = '', controller_type: str = '',
+                        joints: list[str] | None = None) -> RobotModel:
         """The same robot with another joint controller.
 
         Args:
             controller: Its name; empty: as it is.
             controller_type: One of ``CONTROLLER_TYPES``; empty: as it is.
+            joints: Order in which it takes values; None: as it is.
 
         Raises:
-            ConfigurationError: It is no name for a topic, or there is no such type.
+            ConfigurationError: It is no name for a topic, there is no such type, or these are not the robot's joints.
         """
+        if joints is not None:
+            check_same_joints(joints, self.joint_names, f"joints of {self.name}'s controller")
         if controller and not re.fullmatch(TOPIC_NAME, controller, re.ASCII):
             raise ConfigurationError(f"controller '{controller}' is no name for a topic: letters, digits and "
                                      "underscores are needed, in parts divided by '/'.")
@@ -198,8 +207,27 @@ class RobotModel:
             raise UnknownNameError('type of controller', controller_type, CONTROLLER_TYPES)
         topics = self.settings.topics
         topics = dataclasses.replace(topics, controller=controller or topics.controller,
-                                     controller_type=controller_type or topics.controller_type)
+                                     controller_type=controller_type or topics.controller_type,
+                                     controller_joints=topics.controller_joints if joints is None else joints)
         return dataclasses.replace(self, settings=dataclasses.replace(self.settings, topics=topics))
+
+    def with_hardware(self, hardware: HardwareSettings) -> RobotModel:
+        """The same robot, reached as a file of ``config/hardware`` says.
+
+        Args:
+            hardware: From ``hardware.load_hardware``.
+
+        Raises:
+            ConfigurationError: It is another robot's, or its joints are not this robot's.
+        """
+        if hardware.robot != self.name:
+            raise ConfigurationError(f"the hardware is for robot '{hardware.robot}', and the robot is '{self.name}'.")
+        return self.with_controller(hardware.controller, hardware.controller_type, hardware.joints)
+
+    @property
+    def controller_joints(self) -> tuple[str, ...]:
+        """(J,) joints in the order in which the controller takes values."""
+        return tuple(self.settings.topics.controller_joints or self.joint_names)
 
     @property
     def motors(self) -> np.ndarray | None:
@@ -295,23 +323,6 @@ def _controlled(robot: RobotSettings, joints: list[UrdfJoint], path: Path) -> li
     return [by_name[name] for name in robot.controlled_joints]
 
 
-def _check_sdk_joints(robot: RobotSettings, names: tuple[str, ...], path: Path) -> None:
-    if robot.sdk_joints is None:
-        return
-    listed = [name for name in robot.sdk_joints if name is not None]
-    for i, name in enumerate(listed):
-        if name not in names:
-            raise UnknownNameError('joint', name, names, where=f'{path}, sdk_joints')
-        if name in listed[:i]:
-            raise RobotDescriptionError(f"{path}: joint '{name}' stands twice in sdk_joints; each joint of the robot "
-                                        'stands there once.')
-    missing = [name for name in names if name not in listed]
-    if missing:
-        more = f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''
-        raise RobotDescriptionError(f"{path}: joint '{missing[0]}'{more} is missing in sdk_joints; each of the robot's "
-                                    f'{len(names)} joints stands there once.')
-
-
 def _check_links(robot: RobotSettings, root: ElementTree.Element, urdf_path: Path, path: Path) -> None:
     links = [link.get('name', '') for link in root.findall('link')]
     for where, link in [('base', robot.base.link), *((f'frame {n}', f.link) for n, f in robot.frames.items())]:
@@ -322,7 +333,11 @@ def _check_links(robot: RobotSettings, root: ElementTree.Element, urdf_path: Pat
 def _build(robot: RobotSettings, joints: list[UrdfJoint], root: ElementTree.Element, urdf_path: Path,
            path: Path) -> RobotModel:
     names = tuple(joint.name for joint in joints)
-    _check_sdk_joints(robot, names, path)
+    if robot.topics.controller_joints is not None:
+        check_same_joints(robot.topics.controller_joints, names, f'{path}, topics.controller_joints')
+    if robot.sdk_joints is not None:
+        motors = [name for name in robot.sdk_joints if name is not None]
+        check_same_joints(motors, names, f'{path}, sdk_joints')
     chosen = [_settings_of(name, robot.joints, path) for name in names]
     default = np.array([s.default_position for s in chosen])
     for pattern, value in robot.default_pose.items():

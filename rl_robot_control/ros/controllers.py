@@ -8,9 +8,9 @@
 | ``joint_state`` | ``<controller>`` | JointState: positions by name | Isaac Sim and the like |
 | ``drive`` | ``<controller>/commands`` | Float64MultiArray: five values per joint | drives of humanoids |
 
-Arrays without names are in the robot's joint order. With ``drive`` a joint's five values stand together: position
-[rad], velocity [rad/s], effort [N·m], stiffness [N·m/rad], damping [N·m·s/rad], and its drive makes of them
-``effort + stiffness·(position − q) + damping·(velocity − q̇)``.
+Arrays without names are in the controller's joint order, as a rule the robot's (``RobotModel.controller_joints``). With
+``drive`` a joint's five values stand together: position [rad], velocity [rad/s], effort [N·m], stiffness [N·m/rad],
+damping [N·m·s/rad], and its drive makes of them ``effort + stiffness·(position − q) + damping·(velocity − q̇)``.
 
 Where the robot is to be damped, the first, third and fourth type are told the measured position, so that only the
 drive's own damping acts, and nothing where that is not known. ``drive`` says so as it is: no stiffness. ``effort``
@@ -42,7 +42,7 @@ from rl_robot_control.ros.conversions import (
     ordered,
     to_time,
 )
-from rl_robot_control.ros.drive_codec import DAMPING, FIELDS, POSITION, STIFFNESS, DriveCodec
+from rl_robot_control.ros.drive_codec import DAMPING, FIELDS, POSITION, STIFFNESS, DriveCodec, controller_order
 from rl_robot_control.types import FloatArray, RobotState
 
 
@@ -88,6 +88,7 @@ class Controller:
     def __init__(self, robot: RobotModel, period: float) -> None:
         self._names, self._period = list(robot.joint_names), period
         self._order = JointOrder(robot.joint_names, others_allowed=False)
+        self._there, self._here = controller_order(robot)
         self._effort_limit, self._pose = robot.effort_limit, robot.default_position
         self._message, self._dimension = Float64MultiArray(), MultiArrayDimension()
         self.set_gains(robot.stiffness, robot.damping)
@@ -110,7 +111,7 @@ class Controller:
 
     def _array(self, values: FloatArray, aim: Aim) -> Float64MultiArray:
         """Values without names."""
-        self._message.data = doubles(values)
+        self._message.data = doubles(values[self._there])
         return self._labelled(self._message, aim)
 
     def _labelled(self, message: Float64MultiArray, aim: Aim) -> Float64MultiArray:
@@ -126,7 +127,7 @@ class Controller:
         count = len(self._names)
         if len(message.data) != count:
             raise MessageError(f'the command holds {len(message.data)} values; the robot has {count} joints.')
-        return _finite(np.array(message.data, dtype=np.float64))
+        return _finite(np.array(message.data, dtype=np.float64)[self._here])
 
     def _named(self, names: Sequence[str], positions: Sequence[float]) -> FloatArray:
         index = self._order.index(names)

@@ -14,20 +14,31 @@ FIELDS = ('position', 'velocity', 'effort', 'stiffness', 'damping')
 POSITION, VELOCITY, EFFORT, STIFFNESS, DAMPING = range(len(FIELDS))
 
 
+def controller_order(robot: RobotModel) -> tuple[np.ndarray, np.ndarray]:
+    """Where the robot's joints go to, and where they come from.
+
+    Returns:
+        Index (J,) by which values of the robot's order get the controller's, and the one for the way back.
+    """
+    there = np.array([robot.joint_names.index(name) for name in robot.controller_joints], dtype=np.intp)
+    return there, np.argsort(there)
+
+
 class DriveCodec:
-    """Five values for each joint, in the robot's joint order, all of a joint together; 5·J in all.
+    """Five values for each joint, in the controller's joint order, all of a joint together; 5·J in all.
 
     A drive makes of them the torque ``effort + stiffness · (position - measured) + damping · (velocity - measured)``.
     Labels of the message's layout are not looked at.
     """
 
     def __init__(self, robot: RobotModel) -> None:
-        self._names = robot.joint_names
+        self._names = robot.controller_joints
+        self._there, self._here = controller_order(robot)
         self._message = Float64MultiArray()
 
     def encode(self, values: FloatArray) -> Float64MultiArray:
         """The message (reused) for values (J, 5), columns as ``FIELDS``."""
-        self._message.data = doubles(values.ravel())
+        self._message.data = doubles(values[self._there].ravel())
         return self._message
 
     def decode(self, message: Float64MultiArray) -> FloatArray:
@@ -50,7 +61,7 @@ class DriveCodec:
             wrong = np.zeros_like(finite)
             wrong[:, STIFFNESS:] = negative
             raise MessageError(f'{self._first(wrong, values)}; a gain must not be negative.')
-        return values
+        return values[self._here]
 
     def _first(self, wrong: np.ndarray, values: FloatArray) -> str:
         joint, field = np.argwhere(wrong)[0]

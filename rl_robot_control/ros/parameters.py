@@ -19,7 +19,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
 from rl_robot_control.errors import ConfigurationError, UnknownNameError
-from rl_robot_control.robots import CONTROLLER_TYPES, RobotModel, load_robot
+from rl_robot_control.robots import CONTROLLER_TYPES, RobotModel
+from rl_robot_control.robots.hardware import RobotChoice
 
 _KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'text',
           'double_array': 'a list of numbers', 'string_array': 'a list of texts'}
@@ -172,16 +173,19 @@ ROBOT = Parameter(name='robot', default='', required=True,
 CONTROLLER = Parameter(name='controller', default='', description="Name of the joint controller; empty: the robot's")
 CONTROLLER_TYPE = Parameter(name='controller_type', default='', choices=('', *CONTROLLER_TYPES),
                             description="What the joint controller takes; empty: as the robot's YAML says")
+HARDWARE = Parameter(name='hardware', default='', description="By what the joints are reached: name in config/hardware "
+                                                              "or path of a YAML file; empty: the robot's own topics")
+
+ROBOT_ROWS = [ROBOT, HARDWARE, CONTROLLER, CONTROLLER_TYPE]
 
 
 def declare_robot(node: Node) -> RobotModel:
-    """The robot that a node's parameters ``robot``, ``controller`` and ``controller_type`` name.
+    """The robot that a node's parameters of ``ROBOT_ROWS`` name.
 
     Raises:
         ConfigurationError: There is none, or it cannot be read.
     """
-    given = ParameterTable('Robot', [ROBOT, CONTROLLER, CONTROLLER_TYPE]).declare(node)
-    return load_robot(given.robot).with_controller(given.controller, given.controller_type)
+    return RobotChoice(**vars(ParameterTable('Robot', ROBOT_ROWS).declare(node))).load()
 
 
 def gains(robot: RobotModel) -> list[Parameter]:

@@ -66,7 +66,9 @@ def read_recording(path: Path, robot: RobotModel) -> Recording:
     if recorded != robot.name:
         raise RecordingError(f"recording '{path}' is of robot '{recorded}', not of '{robot.name}'.")
     try:
-        robot = robot.with_controller(file.metadata.get('controller', ''), file.metadata.get('controller_type', ''))
+        said = file.metadata
+        robot = robot.with_controller(said.get('controller', ''), said.get('controller_type', ''),
+                                      said.get('controller_joints', '').split() or None)
     except ConfigurationError as error:
         raise RecordingError(f"recording '{path}': {error}") from error
     firsts = [samples[0].received for samples in file.samples.values() if samples]

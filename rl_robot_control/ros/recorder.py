@@ -23,16 +23,15 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from rl_robot_control.errors import ConfigurationError, RobotControlError
-from rl_robot_control.robots import RobotModel, load_robot
+from rl_robot_control.robots import RobotModel
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.interface import Topic
 from rl_robot_control.ros.message_text import definition, type_name
-from rl_robot_control.ros.parameters import CONTROLLER, CONTROLLER_TYPE, Parameter, ParameterTable
+from rl_robot_control.ros.parameters import ROBOT_ROWS, Parameter, ParameterTable, declare_robot
 from rl_robot_control.ros.processes import die_with_parent
 
 PARAMETERS = ParameterTable('Recorder', (
-    Parameter(name='robot', default='', description='robot whose topics are recorded: a name or a YAML file'),
-    CONTROLLER, CONTROLLER_TYPE,
+    *ROBOT_ROWS,
     Parameter(name='out', default='', description='file to write, ending in .mcap; its folder is made'),
     Parameter(name='flush_period', default=1.0, minimum=0.01, maximum=60.0, unit='s',
               description='how much a kill may cost'),
@@ -117,11 +116,12 @@ class Recorder(Node):
             raise ConfigurationError(f"recorder: parameters 'robot' ({settings.robot!r}) and 'out' ({settings.out!r}, "
                                      "ending in .mcap) are needed, e.g. --ros-args -p robot:=unitree_g1 -p "
                                      'out:=run.mcap')
-        robot = load_robot(settings.robot).with_controller(settings.controller, settings.controller_type)
+        robot = declare_robot(self)
         topics = robot.settings.topics
         self.file = RecordingFile(Path(settings.out), {
             'robot': robot.name, 'namespace': self.get_namespace(), 'joint_names': ' '.join(robot.joint_names),
-            'controller': topics.controller, 'controller_type': topics.controller_type})
+            'controller': topics.controller, 'controller_type': topics.controller_type,
+            'controller_joints': ' '.join(robot.controller_joints)})
         for topic in loop_topics(robot):
             self._listen(topic)
         self.create_timer(settings.flush_period, self.file.flush)

@@ -20,12 +20,13 @@ class StatePublisher:
         node: Owner of the publishers.
         robot: The robot.
         deadline: Longest time between two states that is promised [s]; None: no promise.
+        clock: Whether ``/clock`` is published.
     """
 
-    def __init__(self, node: Node, robot: RobotModel, deadline: float | None = None) -> None:
+    def __init__(self, node: Node, robot: RobotModel, deadline: float | None = None, clock: bool = True) -> None:
         self._encoder = encoder = StateEncoder(robot)
         self._clock_message = Clock()
-        topics = [(interface.CLOCK, self._clock_message)]
+        topics = [(interface.CLOCK, self._clock_message)] if clock else []
         if robot.floating:
             topics += [(interface.IMU, encoder.imu), (interface.ODOM, encoder.odom)]
         topics += [(interface.contact(name), message) for name, message in encoder.contacts.items()]

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from policy_files import standing_policy, write_walking_policy_that_fails
 
+from rl_robot_control.bringup.deployment import bring_up_lockstep, deploy
 from rl_robot_control.errors import PolicyError
 from rl_robot_control.policies.gate import read_policy
 from rl_robot_control.report.checks import summarise
 from rl_robot_control.robots import load_robot
 from rl_robot_control.ros.command_profile import parse_profile
-from rl_robot_control.ros.deployment import bring_up_lockstep, deploy
 from rl_robot_control.ros.read_recording import read_recording
 from rl_robot_control.shield.limits import ShieldLimits
 from rl_robot_control.types import JointCommand
@@ -75,7 +75,7 @@ def _robot_with_other_gains(folder: Path) -> Path:
 def test_ctrl_c_leaves_no_process_behind(tmp_path):
     script = ('import sys\nfrom pathlib import Path\nfrom rl_robot_control.ros.command_profile import parse_profile\n'
               'from rl_robot_control.policies.gate import read_policy\n'
-              'from rl_robot_control.ros.deployment import deploy\n'
+              'from rl_robot_control.bringup.deployment import deploy\n'
               f'deploy(read_policy({str(standing_policy())!r}), out=Path({str(tmp_path)!r}), '
               'profile=parse_profile("stand:60"))\n')
     process = subprocess.Popen([sys.executable, '-c', script], stderr=subprocess.PIPE, text=True)

@@ -8,9 +8,9 @@ import zipfile
 
 import pytest
 
+from rl_robot_control.bringup.deployment import deploy
 from rl_robot_control.policies.gate import read_policy
 from rl_robot_control.ros.command_profile import parse_profile
-from rl_robot_control.ros.deployment import deploy
 
 WHEEL, POLICY = 'holosoma-inference==0.1.3', 'holosoma_inference/models/loco/g1_29dof/ppo_g1_29dof.onnx'
 

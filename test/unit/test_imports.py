@@ -20,9 +20,10 @@ ROOMS = {  # room: the rooms that it may import
     'learning': BASE | {'robots', 'tasks', 'shield', 'backends', 'envs', 'policies'},
     'report': BASE | {'robots', 'backends', 'shield', 'tasks', 'envs', 'policies'},
     'ros': BASE | {'robots', 'tasks', 'shield', 'backends', 'envs', 'policies', 'learning', 'report'},
+    'bringup': BASE | {'robots', 'tasks', 'backends', 'policies', 'ros'},
 }
 SETTINGS_ONLY = {'rl_robot_control.backends.physics'}  # a task's YAML says how its world is simulated; data, no engine
-ROS_ROOMS = {'ros', 'nodes'}
+ROS_ROOMS = {'ros', 'nodes', 'bringup'}
 ROS_MODULES = ('rclpy', 'ament_index_python', 'launch', 'launch_ros', 'builtin_interfaces', 'std_srvs')
 LEARNING_MODULES = ('torch', 'stable_baselines3')
 
@@ -98,9 +99,11 @@ def test_torch_stays_with_learning(path):
     assert [name for name in imports(path) if name.partition('.')[0] in LEARNING_MODULES] == []
 
 
-def test_processes_can_be_imported_without_ros():
-    """The command line says how to install rclpy; it can only do that where this module works without."""
-    tree = ast.parse((PACKAGE / 'ros' / 'processes.py').read_text())
+@pytest.mark.parametrize('module', ['ros/processes.py', 'bringup/node_spec.py', 'bringup/compositions.py',
+                                    'bringup/launch_arguments.py'])
+def test_importable_without_ros(module):
+    """The command line says how to install rclpy; it can only do that where these work without."""
+    tree = ast.parse((PACKAGE / module).read_text())
     top = [alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names]
     top += [node.module for node in tree.body if isinstance(node, ast.ImportFrom)]
     assert not any(is_ros(name) for name in top)

@@ -78,8 +78,8 @@ def test_sdk_joints_give_each_joint_its_motor(arm):
 
 @pytest.mark.parametrize(('order', 'error', 'reason'), [
     ('[elbo, shoulder]', UnknownNameError, r"unknown joint 'elbo' in .*arm.yaml, sdk_joints; did you mean 'elbow'\?"),
-    ('[elbow, elbow]', RobotDescriptionError, "joint 'elbow' stands twice in sdk_joints"),
-    ('[elbow]', RobotDescriptionError, "joint 'shoulder' is missing in sdk_joints; each of the robot's 2 joints"),
+    ('[elbow, elbow]', RobotDescriptionError, "sdk_joints: joint 'elbow' stands there twice"),
+    ('[elbow]', RobotDescriptionError, "sdk_joints: joint 'shoulder' is missing; each of the robot's 2 joints"),
     ('[]', RobotDescriptionError, r"joint 'shoulder' \(and 1 more\) is missing"),
 ])
 def test_wrong_sdk_joints(arm, order, error, reason):

@@ -7,19 +7,21 @@ own, lets the policy follow a schedule of velocity commands, and stops everythin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rl_robot_control.backends.physics import PhysicsSettings
-from rl_robot_control.config import to_plain
+from rl_robot_control.bringup.compositions import deployment, lockstep, training
+from rl_robot_control.bringup.node_spec import NodeSpec
 from rl_robot_control.errors import BackendError, PolicyError
 from rl_robot_control.policies.gate import CheckedModel
 from rl_robot_control.policies.manifest import Manifest
 from rl_robot_control.policies.matching import policy_robot
 from rl_robot_control.robots import load_robot
+from rl_robot_control.robots.hardware import RobotChoice
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.command_profile import CommandProfile, Segment
 from rl_robot_control.ros.processes import NodeGroup
@@ -71,13 +73,16 @@ def deploy(policy: CheckedModel, *, profile: CommandProfile, out: Path, robot: s
         PolicyError: The inference node refuses the file.
         BackendError: A process ended or did not answer; the message holds the end of its log.
     """
-    name = robot or policy.manifest.robot
+    choice = RobotChoice(robot=robot or policy.manifest.robot, controller=controller, controller_type=controller_type)
     recording = Path(out) / 'recording.mcap' if record else None
     with NodeGroup(Path(out) / 'logs') as group, Operator(group.domain.id, watch=group.check) as operator:
         progress('starting the processes', 0.0)
-        _start_real_time(group, policy, recording, {
+        if recording is not None:
+            group.start('recorder', {**choice.parameters(), 'out': str(recording)},
+                        module='rl_robot_control.ros.recorder')
+        _start(group, deployment(policy, choice, {
             'policies': [_absolute(entry) for entry in also], 'fallback': fallback, 'motion_end': motion_end,
-            'rate': rate or 0.0}, {'robot': name, 'controller': controller, 'controller_type': controller_type})
+            'rate': rate or 0.0}))
         operator.wait_until(lambda: operator.value('shield', 'mode') != '', 'the shield runs', START_TIMEOUT)
         progress('loading the policy', 0.0)
         request(group, operator, 'configure')
@@ -88,8 +93,8 @@ def deploy(policy: CheckedModel, *, profile: CommandProfile, out: Path, robot: s
         operator.trigger(interface.SIMULATION_RELEASE)
         duration, interruption = _drive(operator, profile, progress)
         progress('stopping the processes', 1.0)
-        result = DeploymentResult(robot=name, recording=recording, log_directory=group.log_directory, duration=duration,
-                                  interruption=interruption, inference=operator.values('inference'),
+        result = DeploymentResult(robot=choice.robot, recording=recording, log_directory=group.log_directory,
+                                  duration=duration, interruption=interruption, inference=operator.values('inference'),
                                   shield=_counters(operator))
         if record:
             group.stop('recorder')  # first of all: what the robot does while everything stops is not the policy's
@@ -121,7 +126,7 @@ def bring_up_lockstep(robot: str, *, control_period: float, physics: PhysicsSett
     from rl_robot_control.ros.backend import RosBackend  # it needs the physics engine, a deployment does not
     model = load_robot(robot) if gains is None else policy_robot(gains, load_robot(robot))
     with NodeGroup(log_directory) as group:
-        _start_lockstep(group, robot, control_period, physics, held, gains)
+        _start(group, lockstep(robot, control_period, physics, held=held, policy=gains))
         backend = RosBackend(model, control_period, domain_id=group.domain.id, watch=group.check)
         try:
             yield backend
@@ -129,18 +134,16 @@ def bring_up_lockstep(robot: str, *, control_period: float, physics: PhysicsSett
             backend.close()
 
 
-def train_in_lockstep(training: dict[str, Any], *, robot: str, control_period: float,
-                      physics: PhysicsSettings | None = None, log_directory: Path | None = None,
+def train_in_lockstep(robot: str, task: str, learner: Mapping[str, Any], *, log_directory: Path | None = None,
                       watch: Callable[[], None] = lambda: None) -> None:
     """Run training node, shield and simulation in lock-step, each in a process of its own, until training ends.
 
     An interrupt ends all three; the training node keeps its checkpoint.
 
     Args:
-        training: The training node's parameters.
         robot: Robot by name or file.
-        control_period: Time between two commands [s].
-        physics: How the robot is simulated; None: in full.
+        task: Task by name or file.
+        learner: Further parameters of the training node.
         log_directory: Folder for the processes' logs; None: a temporary one.
         watch: Called a few times per second meanwhile.
 
@@ -148,39 +151,21 @@ def train_in_lockstep(training: dict[str, Any], *, robot: str, control_period: f
         BackendError: A process ended with an error; the message holds the end of its log.
     """
     with NodeGroup(log_directory) as group:
-        _start_lockstep(group, robot, control_period, physics, held=False)
-        learner = group.start('training', {'robot': robot, **training})
-        while learner.running():
+        _start(group, training(robot, task, learner))
+        node = group.nodes['training']
+        while node.running():
             watch()
             time.sleep(WATCH_PERIOD)
-            if learner.running():
+            if node.running():
                 group.check()
-        if learner.process.returncode:
+        if node.process.returncode:
             group.check()
-
-
-def _start_lockstep(group: NodeGroup, robot: str, control_period: float, physics: PhysicsSettings | None,
-                    held: bool, gains: Manifest | None = None) -> None:
-    physics, values = physics or PhysicsSettings(), {} if gains is None else _gains(gains)
-    group.start('simulation', {'robot': robot, 'mode': 'lockstep', 'control_period': control_period,
-                               'hold_until_command': held, **physics_parameters(physics), **values})
-    group.start('shield', {'robot': robot, 'mode': 'lockstep', 'control_period': control_period,
-                           'distances': physics.collisions == 'full', **values})  # else links pass each other
-
-
-def _gains(policy: Manifest) -> dict[str, Any]:
-    return {'stiffness': policy.stiffness, 'damping': policy.damping}
 
 
 def _absolute(entry: str) -> str:
     """An entry of the parameter ``policies`` with the file's whole path; a bundled name stays."""
     name, mark, file = entry.rpartition('=')
     return f'{name}{mark}{Path(file).resolve() if Path(file).is_file() else file}'
-
-
-def physics_parameters(physics: PhysicsSettings) -> dict[str, Any]:
-    """The simulation node's parameters of the same names."""
-    return to_plain(physics)
 
 
 def request(group: NodeGroup, operator: Operator, transition: str) -> None:
@@ -195,20 +180,9 @@ def request(group: NodeGroup, operator: Operator, transition: str) -> None:
                           f'{node.last_words(4)}')
 
 
-def _start_real_time(group: NodeGroup, policy: CheckedModel, recording: Path | None, inference: dict[str, Any],
-                     robot: dict[str, str]) -> None:
-    manifest = policy.manifest
-    gains = _gains(manifest)
-    kind = load_robot(robot['robot']).with_controller(controller_type=robot['controller_type']).settings.topics
-    # An effort is good for one state: with the drives' loop closed over topics, states must come faster.
-    period = 0.002 if kind.controller_type == 'effort' else 0.005
-    if recording is not None:
-        group.start('recorder', {**robot, 'out': str(recording)}, module='rl_robot_control.ros.recorder')
-    group.start('simulation', {**robot, 'mode': 'realtime', 'timestep': period, 'publish_period': period,
-                               'collisions': 'full', 'hold_until_command': True, **gains})
-    group.start('shield', {**robot, 'mode': 'realtime', 'control_period': manifest.control_period, **gains})
-    group.start('supervisor', {'robot': robot['robot']})
-    group.start('inference', {'robot': robot['robot'], 'policy': str(policy.path.resolve()), **inference})
+def _start(group: NodeGroup, specs: Sequence[NodeSpec]) -> None:
+    for spec in specs:
+        group.launch(spec)
 
 
 def _wait_until_connected(operator: Operator, record: bool) -> None:

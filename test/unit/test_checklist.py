@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from rl_robot_control.bringup.checklist import Heard, check  # noqa: E402
 from rl_robot_control.policies import find_policy  # noqa: E402
 from rl_robot_control.policies.gate import read_policy  # noqa: E402
 from rl_robot_control.robots import load_robot  # noqa: E402
-from rl_robot_control.ros.bring_up import Heard, check  # noqa: E402
 
 RATE, SECONDS = 200.0, 2.0
 COUNT = int(RATE * SECONDS)

@@ -1,0 +1,1 @@
+"""Which processes make a robot, a training or a deployment, and with which parameters."""
