@@ -10,7 +10,7 @@ SHARED_FOLDERS = ('config', 'launch', 'benchmarks', 'pretrained')  # read at run
 ROS_PACKAGES = (
     'rclpy', 'rmw-fastrtps-cpp', 'ament-index-python', 'rcl-interfaces', 'builtin-interfaces', 'rosgraph-msgs',
     'std-msgs', 'std-srvs', 'sensor-msgs', 'geometry-msgs', 'nav-msgs', 'trajectory-msgs',
-    'diagnostic-msgs', 'lifecycle-msgs')
+    'visualization-msgs', 'diagnostic-msgs', 'lifecycle-msgs')
 
 
 def shared_files() -> list[tuple[str, list[str]]]:

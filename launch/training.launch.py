@@ -2,48 +2,37 @@
 
     ros2 launch rl_robot_control training.launch.py robot:=unitree_g1 task:=walk out:=runs/walk
 
-The launch ends when the training does.
+The launch ends when the training does; Ctrl-C keeps the checkpoint, and ``resume:=true`` goes on from it. With
+``sim:=gazebo`` the simulation node steps a Gazebo.
 """
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, IncludeLaunchDescription, RegisterEventHandler
+from launch import Action, LaunchDescription
+from launch.actions import EmitEvent, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
 
-PACKAGE = FindPackageShare('rl_robot_control')
+from rl_robot_control.bringup import gazebo, launching
+from rl_robot_control.bringup.compositions import training
+
+ARGUMENTS = ('robot', 'task', 'algorithm', 'out', 'resume', 'warm_start', 'seed', 'steps', 'minutes', 'namespace',
+             'sim', 'hold', 'world', 'gui', 'use_sim_time', 'rviz', 'simulation_parameters', 'shield_parameters',
+             'training_parameters')
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Arguments, the simulated robot, the training node."""
-    arguments = [
-        DeclareLaunchArgument('robot', default_value='unitree_g1',
-                              description='Name in config/robots, or path of a YAML file'),
-        DeclareLaunchArgument('task', default_value='walk', description='Name in config/tasks, or path of a YAML file'),
-        DeclareLaunchArgument('algorithm', default_value='ppo', description='Name in config/algorithms'),
-        DeclareLaunchArgument('out', default_value='runs/training', description="The run's folder"),
-        DeclareLaunchArgument('resume', default_value='false', choices=['true', 'false'],
-                              description='Go on with the run that the folder holds'),
-        DeclareLaunchArgument('seed', default_value='1', description='Source of everything random'),
-        DeclareLaunchArgument('namespace', default_value='', description='Namespace of the robot'),
-        DeclareLaunchArgument('parameters', description="YAML file with the training node's parameters",
-                              default_value=PathJoinSubstitution([PACKAGE, 'config', 'nodes', 'training.yaml'])),
-    ]
-    simulation = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(PathJoinSubstitution([PACKAGE, 'launch', 'simulation.launch.py'])),
-        launch_arguments={'robot': LaunchConfiguration('robot'), 'namespace': LaunchConfiguration('namespace'),
-                          'mode': 'lockstep'}.items())
-    texts = {name: ParameterValue(LaunchConfiguration(name), value_type=str)
-             for name in ('robot', 'task', 'algorithm', 'out')}
-    training = Node(package='rl_robot_control', executable='training_node', name='training', output='screen',
-                    namespace=LaunchConfiguration('namespace'),
-                    parameters=[LaunchConfiguration('parameters'),
-                                {**texts, 'resume': ParameterValue(LaunchConfiguration('resume'), value_type=bool),
-                                 'seed': ParameterValue(LaunchConfiguration('seed'), value_type=int)}])
-    end = RegisterEventHandler(OnProcessExit(target_action=training,
-                                             on_exit=[EmitEvent(event=Shutdown(reason='the training has ended'))]))
-    return LaunchDescription([*arguments, simulation, training, end])
+    """Arguments, then what they say."""
+    return launching.description(ARGUMENTS, _actions)
+
+
+def _actions(given: launching.Given) -> list[Action]:
+    robot, sim = given.text('robot'), given.text('sim')
+    learner = {name: given.text(name) for name in ('algorithm', 'out', 'warm_start')}
+    learner |= {'resume': given.flag('resume'), 'minutes': given.number('minutes'),
+                **{name: given.number(name, int) for name in ('seed', 'steps')}}
+    specs = training(robot, given.text('task'), learner, simulator='gazebo' if sim == 'gazebo' else 'mujoco')
+    if sim == 'none':
+        specs = [spec for spec in specs if spec.name != 'simulation']
+    nodes = [launching.node(spec, given) for spec in specs]
+    engine = gazebo.stepped(given.robot().load(), given) if sim == 'gazebo' else []
+    end = OnProcessExit(target_action=nodes[-1], on_exit=[EmitEvent(event=Shutdown(reason='the training has ended'))])
+    return [*engine, *nodes, RegisterEventHandler(end), *launching.rviz(given, robot, 'training')]

@@ -40,9 +40,12 @@ fi
 
 # An editable install leaves out what belongs under share/ and lib/; links put it there, as colcon --symlink-install does.
 mkdir -p "$VENV/share/rl_robot_control" "$VENV/share/ament_index/resource_index/packages"
-for entry in package.xml config launch benchmarks pretrained; do
+for entry in package.xml config benchmarks pretrained; do
   if [ -e "$entry" ]; then ln -sfn "$PWD/$entry" "$VENV/share/rl_robot_control/$entry"; fi
 done
+rm -rf "$VENV/share/rl_robot_control/launch"  # `ros2 launch` does not look into a folder that is a link
+mkdir "$VENV/share/rl_robot_control/launch"
+ln -s "$PWD"/launch/*.py "$VENV/share/rl_robot_control/launch/"
 ln -sfn "$PWD/resource/rl_robot_control" "$VENV/share/ament_index/resource_index/packages/rl_robot_control"
 mkdir -p "$VENV/lib" && ln -sfn "$PWD/scripts" "$VENV/lib/rl_robot_control"
 

@@ -7,7 +7,6 @@ neither ROS nor launch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from rl_robot_control.backends.physics import PhysicsSettings
@@ -19,43 +18,55 @@ from rl_robot_control.robots import load_robot
 from rl_robot_control.robots.hardware import RobotChoice
 from rl_robot_control.tasks.task import load_task
 
-SIMULATED_STATE = 'simulated_joint_states'  # of a simulation behind ros2_control, whose broadcaster has the usual name
-SIMULATED_COMMAND = 'simulated_joint_commands'
+SIMULATED_STATES = 'simulated_joint_states'  # of a simulation behind a controller manager, which has the usual names
+SIMULATED_COMMANDS = 'simulated_joint_commands'
 
 
-def simulated_robot(choice: RobotChoice, *, hold: bool = False, policy: Manifest | None = None,
+def simulated_robot(choice: RobotChoice, *, mode: str = 'realtime', hold: bool = False, policy: Manifest | None = None,
                     publish_clock: bool = True, ros2_control: bool = False) -> list[NodeSpec]:
-    """A robot simulated in real time, and its shield.
+    """A simulated robot and its shield.
 
     Args:
         choice: The robot.
+        mode: ``realtime`` or ``lockstep``.
         hold: Whether the base is held, as a gantry would, until ``simulation/release``.
         policy: Whose gains the drives have, and whose period the shield; None: as the robot's YAML says.
         publish_clock: Whether the simulation's time is the graph's; one robot's at most.
-        ros2_control: Whether the simulation is the hardware of a controller manager (``hardware.topic_hardware``).
+        ros2_control: Whether the simulation is the hardware of a controller manager.
     """
     kind = choice.load().settings.topics.controller_type
     # An effort is good for one state: with the drives' loop closed over topics, states must come faster.
     period = 0.002 if kind == 'effort' else 0.005
-    values = {'mode': 'realtime', 'timestep': period, 'publish_period': period, 'collisions': 'full',
-              'hold_until_command': hold, 'publish_clock': publish_clock, **_gains(policy)}
+    values = {'mode': mode, 'timestep': period, 'publish_period': period, 'hold_until_command': hold,
+              'publish_clock': publish_clock, **_gains(policy)}
     reached, renamed = choice.parameters(), {}
     if ros2_control:
-        reached = {'robot': choice.robot, 'controller': SIMULATED_COMMAND, 'controller_type': 'joint_state'}
-        renamed = {'joint_states': SIMULATED_STATE}
+        reached = {'robot': choice.robot, 'controller': SIMULATED_COMMANDS, 'controller_type': 'joint_state'}
+        renamed = {'joint_states': SIMULATED_STATES}
     return [NodeSpec(name='simulation', parameters={**reached, **values}, remappings=renamed),
-            shield(choice, policy=policy)]
+            shield(choice, mode=mode, policy=policy, ros2_control=ros2_control)]
 
 
-def shield(choice: RobotChoice, *, policy: Manifest | None = None) -> NodeSpec:
-    """The shield of a robot in real time."""
-    period = {} if policy is None else {'control_period': policy.control_period}
-    return NodeSpec(name='shield', parameters={**choice.parameters(), 'mode': 'realtime', **period, **_gains(policy)},
-                    remappings=_state_topics(choice))
+def shield(choice: RobotChoice, *, mode: str = 'realtime', policy: Manifest | None = None,
+           ros2_control: bool = False) -> NodeSpec:
+    """The shield of a robot.
+
+    Args:
+        choice: The robot.
+        mode: ``realtime`` or ``lockstep``.
+        policy: Whose gains the drives have, and whose period the shield; None: as the robot's YAML says.
+        ros2_control: Whether it stands behind a controller manager, also where its hardware does not say so.
+    """
+    more = {} if policy is None else {'control_period': policy.control_period}
+    hardware = choice.settings()
+    if ros2_control or (hardware is not None and hardware.driver == 'ros2_control'):
+        more['require_controller'] = True
+    return NodeSpec(name='shield', remappings=_state_topics(choice),
+                    parameters={**choice.parameters(), 'mode': mode, **more, **_gains(policy)})
 
 
 def lockstep(robot: str, control_period: float, physics: PhysicsSettings | None = None, *, held: bool = False,
-             policy: Manifest | None = None) -> list[NodeSpec]:
+             policy: Manifest | None = None, simulator: str = 'mujoco') -> list[NodeSpec]:
     """A simulated robot that advances by one period for each command, and its shield.
 
     Args:
@@ -64,51 +75,94 @@ def lockstep(robot: str, control_period: float, physics: PhysicsSettings | None 
         physics: How the robot is simulated; None: in full.
         held: Whether the base is held where it is reset to.
         policy: Whose gains the drives have; None: the robot's.
+        simulator: One of the simulation node's.
     """
     physics, gains = physics or PhysicsSettings(), _gains(policy)
     values = {'robot': robot, 'mode': 'lockstep', 'control_period': control_period, **gains}
-    simulation = {**values, 'hold_until_command': held, **physics_parameters(physics)}
+    simulation = {**values, 'hold_until_command': held, **physics_parameters(physics),
+                  'simulator': simulator}
     distances = physics.collisions == 'full'  # else links pass each other
     return [NodeSpec(name='simulation', parameters=simulation),
             NodeSpec(name='shield', parameters={**values, 'distances': distances})]
 
 
-def training(robot: str, task: str, learner: Mapping[str, Any]) -> list[NodeSpec]:
+def training(robot: str, task: str, learner: Mapping[str, Any], *, simulator: str = 'mujoco') -> list[NodeSpec]:
     """What ``lockstep`` gives for a task, and the training node.
 
     Args:
         robot: Name in ``config/robots``, or path of a YAML file.
         task: Name in ``config/tasks``, or path of a YAML file.
         learner: Further parameters of the training node.
+        simulator: One of the simulation node's.
     """
     loaded = load_task(task, load_robot(robot))
     nodes = lockstep(robot, loaded.control_period, loaded.settings.training_physics,
-                     held=loaded.settings.base == 'held')
+                     held=loaded.settings.base == 'held', simulator=simulator)
     return [*nodes, NodeSpec(name='training', parameters={'robot': robot, 'task': task, **learner})]
 
 
 def deployment(policy: CheckedModel, choice: RobotChoice, inference: Mapping[str, Any] | None = None, *,
-               simulation: bool = True, supervisor: Mapping[str, Any] | None = None, publish_clock: bool = True,
-               ros2_control: bool = False) -> list[NodeSpec]:
+               sim: str = 'mujoco', ros2_control: bool = False, publish_clock: bool = True) -> list[NodeSpec]:
     """A policy on a robot in real time: the simulated robot, its shield, the supervisor, the inference node.
 
     Args:
         policy: The file, from ``read_policy``.
         choice: The robot.
         inference: Further parameters of the inference node.
-        simulation: Whether this package simulates the robot; False: it is there, whatever it is.
-        supervisor: Further parameters of the supervisor.
+        sim: ``mujoco``; else the robot is there, whatever it is.
+        ros2_control: Whether a controller manager stands between the shield and the simulated robot.
         publish_clock: Whether the simulation's time is the graph's.
-        ros2_control: Whether a controller manager stands between shield and robot.
     """
-    manifest = policy.manifest
+    manifest, simulated = policy.manifest, sim == 'mujoco'
+    ros2_control = ros2_control or sim == 'gazebo'
     robot = simulated_robot(choice, hold=True, policy=manifest, publish_clock=publish_clock,
-                            ros2_control=ros2_control) if simulation else [shield(choice, policy=manifest)]
-    side = {'robot_side': 'ros2_control'} if ros2_control else {}
-    return [*robot,
-            NodeSpec(name='supervisor', parameters={**choice.parameters(), **side, **(supervisor or {})}),
-            NodeSpec(name='inference', lifecycle=True, remappings=_state_topics(choice),
-                     parameters={'robot': choice.robot, 'policy': _named(policy.path), **(inference or {})})]
+                            ros2_control=ros2_control) if simulated else [
+                                shield(choice, policy=manifest, ros2_control=ros2_control)]
+    driver = {'driver': 'simulation' if simulated else ''}
+    return [*robot, supervisor(choice, ros2_control=ros2_control),
+            NodeSpec(name='inference', lifecycle=True, remappings=_state_topics(choice), parameters={
+                'robot': choice.robot, 'policy': str(policy.path.resolve()), **driver, **(inference or {})})]
+
+
+def supervisor(choice: RobotChoice, *, ros2_control: bool = False) -> NodeSpec:
+    """The supervisor of a robot's shield.
+
+    Args:
+        choice: The robot; its hardware says how it is made safe.
+        ros2_control: Whether it stands behind a controller manager in any case.
+    """
+    hardware, side = choice.settings(), {}
+    if hardware is not None and hardware.driver == 'ros2_control':
+        manager = hardware.controller_manager
+        side = {'robot_side': 'ros2_control', 'controller_manager': manager.name,
+                'damping_controller': manager.damping_controller}
+    elif ros2_control:
+        side = {'robot_side': 'ros2_control'}
+    elif hardware is not None:
+        side = {'robot_node': 'unitree' if hardware.driver == 'unitree' else ''}
+    return NodeSpec(name='supervisor', parameters={**choice.parameters(), **side})
+
+
+def driver(choice: RobotChoice) -> list[NodeSpec]:
+    """The driver of a robot, where it is a node of this package."""
+    hardware = choice.settings()
+    if hardware is None or hardware.driver != 'unitree':
+        return []
+    return [NodeSpec(name='unitree', parameters={'robot': choice.robot, 'controller': hardware.controller})]
+
+
+def monitor(choice: RobotChoice, *, frame_prefix: str = '', world_frame: str = '',
+            origin: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> NodeSpec:
+    """The monitor of a robot.
+
+    Args:
+        choice: The robot.
+        frame_prefix: Before the names of its frames.
+        world_frame: Above the robot's odom; empty: none.
+        origin: Of odom in it: x [m], y [m], yaw [rad].
+    """
+    return NodeSpec(name='monitor', remappings=_state_topics(choice), parameters={
+        **choice.parameters(), 'frame_prefix': frame_prefix, 'world_frame': world_frame, 'world_origin': origin})
 
 
 def physics_parameters(physics: PhysicsSettings) -> dict[str, Any]:
@@ -120,10 +174,6 @@ def _state_topics(choice: RobotChoice) -> dict[str, str]:
     """New names by old ones, for whoever reads the robot's state."""
     hardware = choice.settings()
     return {} if hardware is None else dict(hardware.topics)
-
-
-def _named(policy: Path) -> str:
-    return str(Path(policy).resolve())
 
 
 def _gains(policy: Manifest | None) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def deploy(policy: CheckedModel, *, profile: CommandProfile, out: Path, robot: s
         if recording is not None:
             group.start('recorder', {**choice.parameters(), 'out': str(recording)},
                         module='rl_robot_control.ros.recorder')
-        _start(group, deployment(policy, choice, {
+        start_nodes(group, deployment(policy, choice, {
             'policies': [_absolute(entry) for entry in also], 'fallback': fallback, 'motion_end': motion_end,
             'rate': rate or 0.0}))
         operator.wait_until(lambda: operator.value('shield', 'mode') != '', 'the shield runs', START_TIMEOUT)
@@ -101,6 +101,13 @@ def deploy(policy: CheckedModel, *, profile: CommandProfile, out: Path, robot: s
         if not interruption:
             operator.change_state('inference', 'deactivate')
     return result
+
+
+def start_nodes(group: NodeGroup, specs: Sequence[NodeSpec]) -> None:
+    """Start nodes of this package as a composition says."""
+    for spec in specs:
+        group.start(spec.name, spec.parameters, module=spec.module, parameter_files=[spec.defaults],
+                    remappings=spec.remappings)
 
 
 @contextmanager
@@ -126,7 +133,7 @@ def bring_up_lockstep(robot: str, *, control_period: float, physics: PhysicsSett
     from rl_robot_control.ros.backend import RosBackend  # it needs the physics engine, a deployment does not
     model = load_robot(robot) if gains is None else policy_robot(gains, load_robot(robot))
     with NodeGroup(log_directory) as group:
-        _start(group, lockstep(robot, control_period, physics, held=held, policy=gains))
+        start_nodes(group, lockstep(robot, control_period, physics, held=held, policy=gains))
         backend = RosBackend(model, control_period, domain_id=group.domain.id, watch=group.check)
         try:
             yield backend
@@ -151,7 +158,7 @@ def train_in_lockstep(robot: str, task: str, learner: Mapping[str, Any], *, log_
         BackendError: A process ended with an error; the message holds the end of its log.
     """
     with NodeGroup(log_directory) as group:
-        _start(group, training(robot, task, learner))
+        start_nodes(group, training(robot, task, learner))
         node = group.nodes['training']
         while node.running():
             watch()
@@ -178,11 +185,6 @@ def request(group: NodeGroup, operator: Operator, transition: str) -> None:
         node = group.nodes['inference']
         raise PolicyError(f'the inference node refuses to {transition}; its log {node.log} ends with:\n'
                           f'{node.last_words(4)}')
-
-
-def _start(group: NodeGroup, specs: Sequence[NodeSpec]) -> None:
-    for spec in specs:
-        group.launch(spec)
 
 
 def _wait_until_connected(operator: Operator, record: bool) -> None:

@@ -52,8 +52,8 @@ ARGUMENTS = {
     'hardware': Argument(description="Name in config/hardware, or path of a YAML file: by what the joints are reached; "
                                      "empty: the robot's own topics"),
     'ros2_control': _flag("Let ros2_control's controller manager stand between the shield and the simulated robot"),
-    'controllers': Argument(description="controllers.yaml of the controller manager; empty: made of the robot's and "
-                                        "the hardware's YAML"),
+    'controllers': Argument(description="Path of the controller manager's controllers.yaml; empty: made of the "
+                                        "robot's and the hardware's YAML"),
     'driver': Argument(default='auto', description="Node that holds the drives' gains in its parameters; empty: not "
                                                    'checked; auto: simulation or unitree, where it is started'),
     'autostart': _flag('Configure and activate the policy without being asked to'),

@@ -5,8 +5,9 @@ and damping targets flowing. ``mode: lockstep``: each command is checked against
 the simulation's, so a learner may think for as long as it likes.
 
 What is wrong with the robot's surroundings latches, too: a second publisher on the controller's topic, and on
-``shield/emergency_stop_heartbeat`` a "stop" or, with ``require_heartbeat``, silence. A supervisor that is gone is a
-warning, and with ``require_supervisor`` it latches. When the robot's states do not follow from one another (a
+``shield/emergency_stop_heartbeat`` a "stop" or, with ``require_heartbeat``, silence. A controller of ros2_control is
+asked for its joints: before it has answered nothing is sent to it, and another order latches. A supervisor that is gone
+is a warning, and with ``require_supervisor`` it latches. When the robot's states do not follow from one another (a
 simulation was reset, a clock was set), the past is forgotten in real time as well, but no latch is.
 
 While no safe target is known (no valid state), nothing is published: the robot's own command time-out then damps it
@@ -25,6 +26,7 @@ height and ``contacts/<frame>``: a robot may lack these, but one that had them a
 Publishes: what the robot's controller takes, as a rule ``<controller>/commands``; ``shield/status`` (at 5 Hz and at
 every change of mode), ``shield/heartbeat`` (for the supervisor; by the thread that filters the commands, so that it
 ceases where that hangs).
+Calls: ``<controller>/get_parameters``, where there is such a node.
 Serves: ``shield/emergency_stop``, ``shield/rearm``, and in lock-step ``shield/reset``, by which whoever has reset the
 simulation makes the shield forget the past; its message is the stamp [ns] of the latest state that has arrived.
 """
@@ -47,6 +49,7 @@ from std_msgs.msg import UInt8
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.continuity import Continuity
+from rl_robot_control.ros.controller_check import ControllerCheck
 from rl_robot_control.ros.controllers import Aim, make_controller
 from rl_robot_control.ros.conversions import CommandCodec, MessageError, StateDecoder
 from rl_robot_control.ros.emergency_stop import EmergencyStopLink
@@ -100,6 +103,9 @@ def parameter_table(robot: RobotModel) -> ParameterTable:
                   description='A supervisor that is not heard latches; else one that is gone is a warning'),
         Parameter(name='supervisor_timeout', default=1.5, unit='s', minimum=0.6, maximum=60.0,
                   description='Silence on supervisor/status that counts as its death; it comes twice a second'),
+        Parameter(name='require_controller', default=False,
+                  description="Nothing is sent before the controller's own node has said which joints it has, as one "
+                              'of ros2_control does; else that is only checked where there is such a node'),
         *gains(robot),
     ])
 
@@ -174,6 +180,7 @@ class ShieldNode(Node):
         self._extras = self._sensors if self.lockstep else Instant(optional)
         self._topic = interface.controller_commands(robot.settings.topics)
         self._commands = self._topic.publisher(self)
+        self._check = ControllerCheck(self, robot, self._settings.require_controller)
         self._status = interface.SHIELD_STATUS.publisher(self)
         self._inputs = [topic.samples(self, self._receiver(name), best_effort=not self.lockstep)
                         for name, topic in topics.items()]
@@ -337,7 +344,7 @@ class ShieldNode(Node):
 
     def _tell(self) -> None:
         """Publish what the robot's controller is to do, where anything safe can be said."""
-        message = None if self._aim is None else self._controller.encode(self._aim)
+        message = None if self._aim is None or not self._check.cleared else self._controller.encode(self._aim)
         if message is not None:
             self._commands.publish(message)
 
@@ -416,6 +423,8 @@ class ShieldNode(Node):
         stale = not self.lockstep and self._state_age(time.monotonic()) > self.shield.limits.state_timeout
         if foreign:
             problem = f'{foreign} still publishes on {self._topic.name}.'
+        elif self._check.fault:
+            problem = self._check.fault
         elif stopped:
             problem = f'{stopped}.'
         else:
@@ -454,6 +463,9 @@ class ShieldNode(Node):
         self._foreign = self._foreign_publishers()
         if self._foreign and not self.alarm:
             self._latch(f'another publisher on {self._topic.name}: {self._foreign}')
+        self._check.look(time.monotonic())
+        if self._check.fault and not self.alarm:
+            self._latch(self._check.fault)
 
     def _publish_status(self) -> None:
         name, guard = self.get_fully_qualified_name(), self._guard_state
@@ -469,7 +481,8 @@ class ShieldNode(Node):
         ages = (math.nan, math.nan) if self.lockstep else (self._state_age(now), now - self._command_time)
         return link_status(name, *ages, self.shield.limits.state_timeout, {
             'deadlines missed': str(self._links.missed), 'publishers lost': str(self._links.lost),
-            'emergency stop': self._stop_link.fault(now) or 'no', 'other publishers': self._foreign or 'none'})
+            'emergency stop': self._stop_link.fault(now) or 'no', 'other publishers': self._foreign or 'none',
+            'controller': self._check.describe()})
 
 
 def main() -> None:

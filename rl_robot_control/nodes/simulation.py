@@ -34,6 +34,7 @@ from rl_robot_control.ros import interface
 from rl_robot_control.ros.controllers import DriveTargets, make_controller
 from rl_robot_control.ros.conversions import MessageError
 from rl_robot_control.ros.diagnostics import own_status
+from rl_robot_control.ros.gazebo.world import GazeboWorld
 from rl_robot_control.ros.parameters import (
     ROBOT_ROWS,
     Parameter,
@@ -62,6 +63,10 @@ def parameter_table(robot: RobotModel) -> ParameterTable:
         *ROBOT_ROWS,
         Parameter(name='mode', default='realtime', choices=('lockstep', 'realtime'),
                   description='One control period per command, or the pace of the clock'),
+        Parameter(name='simulator', default='mujoco', choices=('mujoco', 'gazebo'),
+                  description='What moves the robot: MuJoCo in this process, or a Gazebo that runs, in lock-step'),
+        Parameter(name='gazebo.step', default=0.001, unit='s', minimum=0.0001, maximum=0.02,
+                  description="Gazebo's max_step_size"),
         Parameter(name='timestep', default=0.005, unit='s', minimum=0.0001, maximum=0.02,
                   description='Physics timestep'),
         Parameter(name='collisions', default='full', choices=('full', 'feet'),
@@ -118,11 +123,8 @@ class SimulationNode(Node):
         self.settings = settings = self.table.declare(self)
         self.lockstep = settings.mode == 'lockstep'
         self._check(vars(settings))
-        physics = PhysicsSettings(timestep=settings.timestep, collisions=settings.collisions,
-                                  friction=settings.friction, welded_joints=list(settings.welded_joints),
-                                  solver_iterations=settings.solver_iterations)
         self.period = settings.control_period if self.lockstep else settings.publish_period
-        self.world = MujocoBackend(robot, 1, self.period, physics, threads=1)
+        self.world = self._gazebo() if settings.simulator == 'gazebo' else self._mujoco()
         self._period = round(self.period * 1e9)
         self.stamp = 0  # of the latest state [ns]; it never goes back, and 0 is the stamp that nobody sets
         self.paused, self._paused_at, self.overruns, self.refused = False, 0.0, 0, 0
@@ -144,6 +146,27 @@ class SimulationNode(Node):
         self.table.on_change(self, self._on_change)
         if not self.lockstep:
             self.create_timer(STATUS_PERIOD, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _mujoco(self) -> MujocoBackend:
+        given = self.settings
+        physics = PhysicsSettings(timestep=given.timestep, collisions=given.collisions, friction=given.friction,
+                                  welded_joints=list(given.welded_joints), solver_iterations=given.solver_iterations)
+        return MujocoBackend(self.robot, 1, self.period, physics, threads=1)
+
+    def _gazebo(self) -> GazeboWorld:
+        """A Gazebo that runs.
+
+        Raises:
+            ConfigurationError: This node is not in lock-step.
+        """
+        if not self.lockstep:
+            raise ConfigurationError("parameter 'simulator' is 'gazebo' and 'mode' is not 'lockstep'. In real time "
+                                     'Gazebo needs no simulation node: ros2 launch rl_robot_control '
+                                     'simulation.launch.py sim:=gazebo')
+        given = self.settings
+        self.get_logger().info("Gazebo's own position interface moves the joints: stiffness and damping are not used.")
+        return GazeboWorld(self.robot, self.period, step=given.gazebo_step, held=given.hold_until_command,
+                           namespace=self.get_namespace())
 
     def _on_command(self, message: Float64MultiArray) -> None:
         try:

@@ -196,7 +196,8 @@ class RobotModel:
             joints: Order in which it takes values; None: as it is.
 
         Raises:
-            ConfigurationError: It is no name for a topic, there is no such type, or these are not the robot's joints.
+            ConfigurationError: It is no name for a topic, or there is no such type.
+            RobotDescriptionError: These are not the robot's joints.
         """
         if joints is not None:
             check_same_joints(joints, self.joint_names, f"joints of {self.name}'s controller")

@@ -20,7 +20,7 @@ FORWARD = 'forward_command_controller/ForwardCommandController'
 TRAJECTORY = 'joint_trajectory_controller/JointTrajectoryController'
 _IMU_STATES = [*(f'orientation.{axis}' for axis in 'xyzw'), *(f'angular_velocity.{axis}' for axis in 'xyz'),
                *(f'linear_acceleration.{axis}' for axis in 'xyz')]
-_INTERFACES = {'position': 'position', 'effort': 'effort', 'trajectory': 'position'}  # controller's type → command
+INTERFACES = {'position': 'position', 'effort': 'effort', 'trajectory': 'position'}  # controller's type → command
 
 
 def topic_hardware(states: str, commands: str, update_rate: int = 500) -> ControllerManagerSettings:
@@ -44,10 +44,10 @@ def command_interface(robot: RobotModel) -> str:
         ConfigurationError: No controller of ros2_control takes what the robot's controller type says.
     """
     kind = robot.settings.topics.controller_type
-    if kind not in _INTERFACES:
+    if kind not in INTERFACES:
         raise ConfigurationError(f"controller '{robot.settings.topics.controller}' is of type '{kind}', which no "
-                                 f"controller of ros2_control takes; one of {', '.join(_INTERFACES)} is needed.")
-    return _INTERFACES[kind]
+                                 f"controller of ros2_control takes; one of {', '.join(INTERFACES)} is needed.")
+    return INTERFACES[kind]
 
 
 def controllers_file(robot: RobotModel, manager: ControllerManagerSettings) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def with_interfaces(robot: RobotModel, manager: ControllerManagerSettings) -> El
         robot: The robot, with its hardware's controller.
         manager: Plugin, its parameters, the IMU.
     """
-    root = ElementTree.fromstring(robot.urdf)
+    root = with_file_uris(robot)
     for old in root.findall('ros2_control'):
         root.remove(old)
     system = ElementTree.SubElement(root, 'ros2_control', name=f'{robot.name}_system', type='system')
@@ -131,6 +131,16 @@ def with_interfaces(robot: RobotModel, manager: ControllerManagerSettings) -> El
         sensor = ElementTree.SubElement(system, 'sensor', name=manager.imu)
         for name in _IMU_STATES:
             ElementTree.SubElement(sensor, 'state_interface', name=name)
+    return root
+
+
+def with_file_uris(robot: RobotModel) -> ElementTree.Element:
+    """The robot's URDF with ``file://`` before the paths of its meshes, as ROS's programs want it."""
+    root = ElementTree.fromstring(robot.urdf)
+    for mesh in root.iter('mesh'):
+        path = mesh.get('filename', '')
+        if path.startswith('/'):
+            mesh.set('filename', f'file://{path}')
     return root
 
 

@@ -98,6 +98,12 @@ def movable_joints(root: ElementTree.Element, path: Path) -> list[UrdfJoint]:
     return joints
 
 
+def child_links(urdf: str) -> dict[str, str]:
+    """The link that each joint of a URDF moves, by the joint's name."""
+    joints = ElementTree.fromstring(urdf).findall('joint')
+    return {joint.get('name', ''): joint.find('child').get('link', '') for joint in joints}
+
+
 def _mesh_path(name: str, path: Path, link: str) -> Path:
     mesh = resolve_uri(name, relative_to=path)
     if not mesh.is_file():

@@ -17,6 +17,7 @@ from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Bool, Float64MultiArray, UInt8
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
+from visualization_msgs.msg import MarkerArray
 
 from rl_robot_control.robots.model import TopicSettings
 from rl_robot_control.ros.wire import reader
@@ -115,6 +116,8 @@ SUPERVISOR_STATUS = Topic('supervisor/status', DiagnosticArray, 'supervisor → 
                           STATUS_QOS)
 DIAGNOSTICS = Topic('diagnostics', DiagnosticArray, 'policy, simulation → all; phase, rate, jitter; drives', STATUS_QOS)
 TRAINING_STATUS = Topic('training/status', DiagnosticArray, 'training → all; progress', STATUS_QOS)
+GOAL = Topic('goal', PoseStamped, 'training or operator → all; where a task wants the robot, to be shown')
+MARKERS = Topic('monitor/markers', MarkerArray, 'monitor → RViz; velocities, shield, contacts, objects', STATUS_QOS)
 CLOCK = Topic('/clock', Clock, 'simulation → all; simulated time')
 
 

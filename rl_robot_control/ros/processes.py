@@ -19,13 +19,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from rl_robot_control.errors import BackendError, BackendTimeoutError, ConfigurationError, RobotControlError
 from rl_robot_control.ros.middleware import keep_to_this_machine
-
-if TYPE_CHECKING:
-    from rl_robot_control.bringup.node_spec import NodeSpec
 
 PARENT_VARIABLE = 'RL_ROBOT_CONTROL_PARENT_PID'
 # Participants of domain d use UDP ports from 7400 + 250·d on; above domain 101 those are Linux's ephemeral ports.
@@ -177,15 +174,6 @@ class NodeGroup:
                                        env={**self.environment, **(environment or {})}, start_new_session=True)
             self.nodes[name] = NodeProcess(name, process, log)
         return self.nodes[name]
-
-    def launch(self, spec: NodeSpec) -> NodeProcess:
-        """Start a node as a composition says (``bringup/compositions.py``).
-
-        Raises:
-            BackendError: A node of that name runs already.
-        """
-        return self.start(spec.name, spec.parameters, module=spec.module, remappings=spec.remappings,
-                          parameter_files=[spec.defaults])
 
     def check(self) -> None:
         """Check that all nodes run.

@@ -15,7 +15,7 @@ from mcap.stream_reader import CRCValidationError, StreamReader
 from rclpy.serialization import deserialize_message
 from std_msgs.msg import Float64MultiArray
 
-from rl_robot_control.errors import ConfigurationError, RobotControlError
+from rl_robot_control.errors import ConfigurationError, RobotControlError, RobotDescriptionError
 from rl_robot_control.report.recording import (
     BaseStates,
     ImuStates,
@@ -69,7 +69,7 @@ def read_recording(path: Path, robot: RobotModel) -> Recording:
         said = file.metadata
         robot = robot.with_controller(said.get('controller', ''), said.get('controller_type', ''),
                                       said.get('controller_joints', '').split() or None)
-    except ConfigurationError as error:
+    except (ConfigurationError, RobotDescriptionError) as error:
         raise RecordingError(f"recording '{path}': {error}") from error
     firsts = [samples[0].received for samples in file.samples.values() if samples]
     reader = _Reader(file, robot, min(firsts, default=0))

@@ -22,6 +22,7 @@ _LEVELS = {ShieldMode.STARTING: WARN, ShieldMode.READY: OK, ShieldMode.ACTIVE: O
            ShieldMode.DAMPING: ERROR, ShieldMode.LATCHED: ERROR}
 _PARENT_TEXTS = {OK: 'OK', WARN: 'Warning', ERROR: 'Error'}  # by these a viewer knows parents that only sum up
 _MOST_NAMED = 4  # joints in a message; its values hold them all
+_CORRECTION, _UNIT = 'correction ', ' [rad]'  # around a joint's name
 
 
 class Corrections:
@@ -56,9 +57,15 @@ class Corrections:
         more = f' and {len(named) - _MOST_NAMED} more' if len(named) > _MOST_NAMED else ''
         checks = f' ({", ".join(sorted(self._checks))})' if self._checks else ''
         text = f'{", ".join(named[:_MOST_NAMED])}{more}{checks}' if named else 'none'
-        values = {f'correction {self._names[i]} [rad]': f'{self._largest[i]:.6g}' for i in joints}
+        values = {f'{_CORRECTION}{self._names[i]}{_UNIT}': f'{self._largest[i]:.6g}' for i in joints}
         return make_status(WARN if named else OK, name, text,
                            values | dict.fromkeys(sorted(self._constraints), 'kept apart'))
+
+
+def read_corrections(status: DiagnosticStatus) -> dict[str, float]:
+    """What ``Corrections.status`` says: applied minus requested [rad] by joint; values that are no numbers are NaN."""
+    return {pair.key[len(_CORRECTION):-len(_UNIT)]: _number(pair.value) for pair in status.values
+            if pair.key.startswith(_CORRECTION) and pair.key.endswith(_UNIT)}
 
 
 def mode_status(shield: Shield, reason: str, name: str, concern: str) -> DiagnosticStatus:
@@ -116,3 +123,10 @@ def as_message(statuses: Sequence[DiagnosticStatus], hardware: str, stamp: Time)
                                           hardware))
     message.header.stamp = stamp
     return message
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float('nan')

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
+from rl_robot_control.bringup.launch_arguments import table
 from rl_robot_control.cli import app
 from rl_robot_control.config import parse_settings
 from rl_robot_control.robots import load_robot
@@ -66,9 +67,12 @@ def test_make_target(line):
 @pytest.mark.parametrize('line', commands('ros2 launch rl_robot_control'))
 def test_launch_command(line):
     name, *arguments = line.split()[3:]
-    source = (ROOT / 'launch' / name).read_text()
-    declared = re.findall(r"DeclareLaunchArgument\('(\w+)'", source)
-    assert arguments and all(argument.partition(':=')[0] in declared for argument in arguments)
+    module = ast.parse((ROOT / 'launch' / name).read_text())
+    declared = next(ast.literal_eval(node.value) for node in module.body if isinstance(node, ast.Assign))
+    for argument in arguments:
+        given, _, value = argument.partition(':=')
+        row = table(declared)[given]
+        assert not row.choices or value in row.choices
 
 
 @pytest.mark.parametrize('line', commands('ros2 run rl_robot_control'))

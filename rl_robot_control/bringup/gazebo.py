@@ -1,0 +1,63 @@
+"""Gazebo's side of a launch: server, bridge, the robot and its controllers.
+
+``running``: Gazebo keeps its own time, and the shield talks to the controllers in it, as it would to hardware.
+``stepped``: Gazebo waits, and the simulation node advances it (``simulator: gazebo``); what is Gazebo's own has the
+namespace ``gazebo`` then, as the simulation node publishes under the usual names.
+"""
+
+from __future__ import annotations
+
+from launch import Action
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.substitutions import FindPackageShare
+
+from rl_robot_control.bringup import launching, ros2_control
+from rl_robot_control.bringup.launching import Given
+from rl_robot_control.config import config_directory
+from rl_robot_control.robots import RobotModel
+from rl_robot_control.robots.gazebo import WORLD, bridge, controller_manager, description, gazebo_name
+from rl_robot_control.robots.ros2_control import as_text, controllers_file, spawn_order
+
+STEPPED = 'gazebo'  # namespace of what is Gazebo's own, where the simulation node advances it
+WORLD_CONTROL = f'/world/{WORLD}/control@ros_gz_interfaces/srv/ControlWorld'
+SET_POSE = f'/world/{WORLD}/set_pose@ros_gz_interfaces/srv/SetEntityPose'
+
+
+def running(robot: RobotModel, given: Given) -> list[Action]:
+    """Gazebo in its own time, and the robot in it."""
+    return _gazebo(robot, given, given.text('namespace').strip('/'), paused=False)
+
+
+def stepped(robot: RobotModel, given: Given) -> list[Action]:
+    """A Gazebo that waits for the simulation node, and the robot in it."""
+    namespace = given.text('namespace').strip('/')
+    return _gazebo(robot, given, f'{namespace}/{STEPPED}'.strip('/'), paused=True)
+
+
+def _gazebo(robot: RobotModel, given: Given, namespace: str, paused: bool) -> list[Action]:
+    manager, name = controller_manager(robot), gazebo_name(robot, given.text('namespace').strip('/'))
+    controllers = launching.temporary_yaml(controllers_file(robot, manager), 'controllers')
+    # An independent description: what RViz shows has no Gazebo in it.
+    root = description(robot, controllers, namespace, held=given.flag('hold'))
+    topics = launching.temporary_yaml(bridge(name, clock='clock' if paused else '/clock'), 'bridge')
+    publisher = Node(package='robot_state_publisher', executable='robot_state_publisher', namespace=namespace,
+                     output='screen', parameters=[launching.parameters({
+                         'robot_description': as_text(root), 'frame_prefix': launching.frame_prefix(given)})])
+    height = 0.0 if given.flag('hold') or not robot.floating else robot.settings.base.height
+    spawn = Node(package='ros_gz_sim', executable='create', namespace=namespace, output='screen',
+                 arguments=['-world', WORLD, '-topic', 'robot_description', '-name', name, '-z', f'{height:g}'])
+    passed = Node(package='ros_gz_bridge', executable='parameter_bridge', namespace=namespace, output='screen',
+                  arguments=[WORLD_CONTROL, SET_POSE], parameters=[{'config_file': topics}])
+    return [_server(given, paused), publisher, spawn, passed,
+            ros2_control.spawner('controller_manager', controllers, spawn_order(robot, manager), namespace)]
+
+
+def _server(given: Given, paused: bool) -> IncludeLaunchDescription:
+    world = given.file('world') or str(config_directory() / 'gazebo' / 'world.sdf')
+    words = ('' if given.flag('gui') else '-s ') + ('' if paused else '-r ') + world
+    source = PathJoinSubstitution([FindPackageShare('ros_gz_sim'), 'launch', 'gz_sim.launch.py'])
+    return IncludeLaunchDescription(PythonLaunchDescriptionSource(source), launch_arguments={
+        'gz_args': words, 'on_exit_shutdown': 'true'}.items())

@@ -1,0 +1,91 @@
+"""A robot in Gazebo's terms: its URDF with gz_ros2_control, an IMU and odometry, and the topics to bridge.
+
+Text and plain data; needs neither ROS nor Gazebo.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from typing import Any
+
+from rl_robot_control.config import config_directory, load_yaml
+from rl_robot_control.robots.hardware import ControllerManagerSettings
+from rl_robot_control.robots.model import RobotModel
+from rl_robot_control.robots.ros2_control import with_interfaces
+
+WORLD = 'rl_robot_control'  # name of the world in config/gazebo/world.sdf
+PLUGIN, SYSTEM = 'gz_ros2_control-system', 'gz_ros2_control::GazeboSimROS2ControlPlugin'
+HARDWARE = 'gz_ros2_control/GazeboSimSystem'
+POSITION_GAIN = 0.1  # share of a position error that is made up for in one update; gz_ros2_control's own default
+ODOMETRY_RATE = IMU_RATE = 200  # [Hz]
+_PLACEHOLDER = '{robot}'  # in config/gazebo/bridge.yaml
+
+
+def controller_manager(robot: RobotModel, update_rate: int = 500) -> ControllerManagerSettings:
+    """The controller manager that runs inside Gazebo."""
+    return ControllerManagerSettings(update_rate=update_rate, plugin=HARDWARE, imu='imu' if robot.floating else None)
+
+
+def description(robot: RobotModel, controllers: str, namespace: str = '', held: bool = False) -> ElementTree.Element:
+    """The URDF to spawn.
+
+    Args:
+        robot: The robot.
+        controllers: Path of the ``controllers.yaml``.
+        namespace: Of the controller manager, without a slash before it; empty: none.
+        held: Whether a floating base is fixed in the world, as a gantry would.
+    """
+    root = with_interfaces(robot, controller_manager(robot))
+    base = robot.settings.base
+    if held or not robot.floating:
+        _fix(root, base.link, base.height if robot.floating else 0.0)
+    gazebo = ElementTree.SubElement(root, 'gazebo')
+    plugin = ElementTree.SubElement(gazebo, 'plugin', filename=PLUGIN, name=SYSTEM)
+    _text(plugin, parameters=controllers, position_proportional_gain=POSITION_GAIN, hold_joints='true')
+    if namespace:
+        _text(ElementTree.SubElement(plugin, 'ros'), namespace=f'/{namespace}')
+    if robot.floating:
+        _imu(root, robot, base.link)
+    name = gazebo_name(robot, namespace)
+    odometry = ElementTree.SubElement(gazebo, 'plugin', filename='gz-sim-odometry-publisher-system',
+                                      name='gz::sim::systems::OdometryPublisher')
+    _text(odometry, dimensions=3, odom_frame='odom', robot_base_frame=base.link, odom_topic=f'/{name}/odom',
+          odom_publish_frequency=ODOMETRY_RATE)
+    return root
+
+
+def gazebo_name(robot: RobotModel, namespace: str = '') -> str:
+    """The model's name in Gazebo, which begins the names of its topics there."""
+    return namespace.replace('/', '_') or robot.name
+
+
+def bridge(name: str, clock: str = '/clock') -> list[dict[str, Any]]:
+    """What ros_gz_bridge is to pass on: ``config/gazebo/bridge.yaml`` for one robot.
+
+    Args:
+        name: The model's name in Gazebo.
+        clock: Topic for Gazebo's time; empty: it is not passed on.
+    """
+    rows = [{key: value.replace(_PLACEHOLDER, name) if isinstance(value, str) else value for key, value in row.items()}
+            for row in load_yaml(config_directory() / 'gazebo' / 'bridge.yaml')]
+    return [{**row, 'ros_topic_name': clock} if row['ros_topic_name'] == '/clock' else row for row in rows
+            if clock or row['ros_topic_name'] != '/clock']
+
+
+def _fix(root: ElementTree.Element, base: str, height: float) -> None:
+    ElementTree.SubElement(root, 'link', name='world')
+    joint = ElementTree.SubElement(root, 'joint', name='world_to_base', type='fixed')
+    ElementTree.SubElement(joint, 'origin', xyz=f'0 0 {height:g}', rpy='0 0 0')
+    ElementTree.SubElement(joint, 'parent', link='world')
+    ElementTree.SubElement(joint, 'child', link=base)
+
+
+def _imu(root: ElementTree.Element, robot: RobotModel, link: str) -> None:
+    gazebo = ElementTree.SubElement(root, 'gazebo', reference=link)
+    sensor = ElementTree.SubElement(gazebo, 'sensor', name='imu', type='imu')
+    _text(sensor, always_on=1, update_rate=IMU_RATE, topic=f'/{robot.name}/imu', gz_frame_id=link)
+
+
+def _text(parent: ElementTree.Element, **values: Any) -> None:
+    for name, value in values.items():
+        ElementTree.SubElement(parent, name).text = f'{value:g}' if isinstance(value, float) else str(value)

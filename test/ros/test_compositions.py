@@ -1,0 +1,127 @@
+"""Every node that a composition names exists, and every parameter that it gives is one of that node's."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rl_robot_control.bringup import compositions
+from rl_robot_control.bringup.node_spec import NodeSpec
+from rl_robot_control.config import config_directory
+from rl_robot_control.errors import ConfigurationError, RobotDescriptionError
+from rl_robot_control.policies import find_policy
+from rl_robot_control.policies.gate import read_policy
+from rl_robot_control.robots import load_robot
+from rl_robot_control.robots.hardware import RobotChoice, list_hardware, load_hardware
+
+ROOT = Path(__file__).resolve().parents[2]
+G1 = RobotChoice(robot='unitree_g1')
+NODES = sorted(path.stem for path in (config_directory() / 'nodes').glob('*.yaml'))
+
+
+@pytest.fixture(scope='module')
+def walk():
+    return read_policy(find_policy('unitree_g1_walk'))
+
+
+@pytest.fixture(scope='module')
+def tables(g1):
+    """Each node's parameters, by the node's name."""
+    found = {}
+    for name in NODES:
+        module = importlib.import_module(f'rl_robot_control.nodes.{name}')
+        found[name] = set((module.PARAMETERS if hasattr(module, 'PARAMETERS') else module.parameter_table(g1)).rows)
+    return found
+
+
+def check(specs: list[NodeSpec], tables: dict[str, set[str]]) -> None:
+    for spec in specs:
+        assert (ROOT / 'scripts' / spec.program).is_file() and spec.defaults.is_file()
+        assert importlib.util.find_spec(spec.module) is not None
+        assert set(spec.parameters) <= tables[spec.name], spec.name
+
+
+@pytest.mark.parametrize('sim', ['mujoco', 'gazebo', 'none'])
+@pytest.mark.parametrize('ros2_control', [False, True])
+@pytest.mark.parametrize('hardware', ['', 'unitree_g1', 'unitree_g1_ros2_control'])
+def test_deployment(walk, tables, sim, ros2_control, hardware):
+    choice = RobotChoice(robot='unitree_g1', hardware=hardware)
+    specs = compositions.deployment(walk, choice, {'autostart': True}, sim=sim, ros2_control=ros2_control)
+    check(specs, tables)
+    names = [spec.name for spec in specs]
+    assert names == (['simulation'] if sim == 'mujoco' else []) + ['shield', 'supervisor', 'inference']
+    shield, supervisor, inference = specs[-3:]
+    assert inference.lifecycle and inference.parameters['driver'] == ('simulation' if sim == 'mujoco' else '')
+    assert shield.parameters['control_period'] == walk.manifest.control_period
+    managed = ros2_control or sim == 'gazebo' or hardware == 'unitree_g1_ros2_control'
+    assert supervisor.parameters.get('robot_side') == ('ros2_control' if managed else None)
+    if hardware == 'unitree_g1' and not managed:
+        assert supervisor.parameters['robot_node'] == 'unitree'
+
+
+def test_behind_ros2_control_the_simulation_is_the_hardware(walk):
+    simulation = compositions.deployment(walk, G1, ros2_control=True)[0]
+    assert simulation.parameters['controller_type'] == 'joint_state'
+    assert simulation.parameters['controller'] == compositions.SIMULATED_COMMANDS
+    assert simulation.remappings == {'joint_states': compositions.SIMULATED_STATES}
+
+
+def test_training_simulates_as_the_task_says(tables):
+    specs = compositions.training('unitree_g1', 'reach', {'out': 'run'})
+    check(specs, tables)
+    simulation, shield, training = specs
+    assert simulation.parameters['hold_until_command'] is True  # reach: base is held
+    assert simulation.parameters['control_period'] == shield.parameters['control_period'] == 0.02
+    assert training.parameters == {'robot': 'unitree_g1', 'task': 'reach', 'out': 'run'}
+
+
+def test_other_nodes(tables):
+    unitree = RobotChoice(robot='unitree_g1', hardware='unitree_g1')
+    check([*compositions.driver(unitree), compositions.monitor(unitree), compositions.supervisor(unitree)], tables)
+    assert compositions.driver(G1) == compositions.driver(RobotChoice(robot='panda', hardware='panda')) == []
+
+
+def test_a_state_topic_of_another_name_is_renamed():
+    choice = RobotChoice(robot='unitree_g1', hardware='unitree_g1_ros2_control')
+    assert compositions.shield(choice).remappings == {'imu': 'imu_sensor_broadcaster/imu'}
+
+
+@pytest.mark.parametrize('name', NODES)
+def test_parameter_file(name, tables):
+    content = yaml.safe_load((config_directory() / 'nodes' / f'{name}.yaml').read_text())
+    assert list(content) == [f'/**/{name}'] and list(content[f'/**/{name}']) == ['ros__parameters']
+    assert set(content[f'/**/{name}']['ros__parameters']) <= tables[name]
+
+
+@pytest.mark.parametrize('name', list_hardware())
+def test_hardware_file(name):
+    hardware = load_hardware(name)
+    robot = RobotChoice(robot=hardware.robot, hardware=name).load()
+    assert robot.settings.topics.controller == hardware.controller
+    assert robot.settings.topics.controller_type == hardware.controller_type
+
+
+def test_hardware_of_another_robot():
+    with pytest.raises(ConfigurationError, match="the hardware is for robot 'panda', and the robot is 'unitree_g1'"):
+        RobotChoice(robot='unitree_g1', hardware='panda').load()
+
+
+def test_order_of_the_hardware_s_controller(tmp_path):
+    robot = load_robot('panda')
+    path = tmp_path / 'arm.yaml'
+    backwards = list(reversed(robot.joint_names))
+    path.write_text(f'robot: panda\ndriver: other\ncontroller: arm\njoints: {backwards}\n')
+    assert RobotChoice(robot='panda', hardware=str(path)).load().controller_joints == tuple(backwards)
+    path.write_text(f'robot: panda\ndriver: other\ncontroller: arm\njoints: {backwards[:-1]}\n')
+    with pytest.raises(RobotDescriptionError, match=r"joints of panda's controller: joint 'panda_joint1' is missing"):
+        RobotChoice(robot='panda', hardware=str(path)).load()
+
+
+def test_a_driver_behind_ros2_control_needs_its_plugin(tmp_path):
+    path = tmp_path / 'arm.yaml'
+    path.write_text('robot: panda\ndriver: ros2_control\ncontroller: arm\n')
+    with pytest.raises(ConfigurationError, match="driver is 'ros2_control', and there is no 'controller_manager'"):
+        load_hardware(str(path))
