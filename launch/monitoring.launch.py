@@ -24,15 +24,16 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _actions(given: launching.Given) -> list[Action]:
-    choice, time = given.robot(), [{'use_sim_time': given.simulated()}]
-    watcher = monitor(choice, frame_prefix=launching.frame_prefix(given), world_frame=given.text('world_frame'),
+    choice, prefix, time = given.robot(), launching.frame_prefix(given), [{'use_sim_time': given.simulated()}]
+    watcher = monitor(choice, frame_prefix=prefix, world_frame=given.text('world_frame'),
                       origin=(given.number('x'), given.number('y'), 0.0))
     actions = [launching.robot_state_publisher(as_text(with_file_uris(choice.load())), given),
                launching.node(watcher, given)]
     if given.flag('rviz'):
+        config = launching.rviz_config(given.text('rviz_config'), prefix)
         actions.append(Node(package='rviz2', executable='rviz2', output='screen', parameters=time,
                             namespace=given.text('namespace'),
-                            arguments=['-d', str(launching.rviz_config(given.text('rviz_config')))]))
+                            arguments=['-d', config, '-f', given.text('world_frame') or f'{prefix}odom']))
     if given.flag('rqt'):
         actions.append(Node(package='rqt_gui', executable='rqt_gui', output='screen', parameters=time,
                             namespace=given.text('namespace')))

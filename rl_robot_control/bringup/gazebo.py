@@ -41,8 +41,8 @@ def _gazebo(robot: RobotModel, given: Given, namespace: str, paused: bool) -> li
     manager, name = controller_manager(robot), gazebo_name(robot, given.text('namespace').strip('/'))
     controllers = launching.temporary_yaml(controllers_file(robot, manager), 'controllers')
     # An independent description: what RViz shows has no Gazebo in it.
-    root = description(robot, controllers, namespace, held=given.flag('hold'))
-    topics = launching.temporary_yaml(bridge(name, clock='clock' if paused else '/clock'), 'bridge')
+    root = description(robot, controllers, name, namespace, held=given.flag('hold'))
+    topics = launching.temporary_yaml(bridge(name, robot.floating, clock='clock' if paused else '/clock'), 'bridge')
     publisher = Node(package='robot_state_publisher', executable='robot_state_publisher', namespace=namespace,
                      output='screen', parameters=[launching.parameters({
                          'robot_description': as_text(root), 'frame_prefix': launching.frame_prefix(given)})])

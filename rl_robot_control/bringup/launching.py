@@ -17,7 +17,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from rl_robot_control.bringup.launch_arguments import table
 from rl_robot_control.bringup.node_spec import PACKAGE, NodeSpec
-from rl_robot_control.config import config_directory
+from rl_robot_control.config import config_directory, load_yaml
 from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.robots.hardware import RobotChoice
 
@@ -161,6 +161,18 @@ def rviz(given: Given, robot: str, config: str = 'deployment') -> list[Action]:
                     use_sim_time='true' if given.simulated() else 'false')]
 
 
-def rviz_config(name: str) -> Path:
-    """Path of one of ``config/rviz``, or the file itself."""
-    return Path(name) if name.endswith('.rviz') else config_directory() / 'rviz' / f'{name}.rviz'
+def rviz_config(name: str, prefix: str) -> str:
+    """Path of an RViz file in which a robot that is not named by its namespace has the prefix of its frames.
+
+    Args:
+        name: Name in ``config/rviz``, or path of a file.
+        prefix: Of the frames, from ``frame_prefix``.
+    """
+    path = Path(name) if name.endswith('.rviz') else config_directory() / 'rviz' / f'{name}.rviz'
+    if not prefix:
+        return str(path)
+    content = load_yaml(path)
+    for display in content['Visualization Manager']['Displays']:
+        if display.get('TF Prefix') == '':
+            display['TF Prefix'] = prefix.rstrip('/')
+    return temporary_yaml(content, 'rviz')

@@ -26,12 +26,14 @@ def controller_manager(robot: RobotModel, update_rate: int = 500) -> ControllerM
     return ControllerManagerSettings(update_rate=update_rate, plugin=HARDWARE, imu='imu' if robot.floating else None)
 
 
-def description(robot: RobotModel, controllers: str, namespace: str = '', held: bool = False) -> ElementTree.Element:
+def description(robot: RobotModel, controllers: str, name: str, namespace: str = '',
+                held: bool = False) -> ElementTree.Element:
     """The URDF to spawn.
 
     Args:
         robot: The robot.
         controllers: Path of the ``controllers.yaml``.
+        name: The model's name in Gazebo, from ``gazebo_name``.
         namespace: Of the controller manager, without a slash before it; empty: none.
         held: Whether a floating base is fixed in the world, as a gantry would.
     """
@@ -44,9 +46,9 @@ def description(robot: RobotModel, controllers: str, namespace: str = '', held: 
     _text(plugin, parameters=controllers, position_proportional_gain=POSITION_GAIN, hold_joints='true')
     if namespace:
         _text(ElementTree.SubElement(plugin, 'ros'), namespace=f'/{namespace}')
-    if robot.floating:
-        _imu(root, robot, base.link)
-    name = gazebo_name(robot, namespace)
+    if not robot.floating:
+        return root
+    _imu(root, name, base.link)
     odometry = ElementTree.SubElement(gazebo, 'plugin', filename='gz-sim-odometry-publisher-system',
                                       name='gz::sim::systems::OdometryPublisher')
     _text(odometry, dimensions=3, odom_frame='odom', robot_base_frame=base.link, odom_topic=f'/{name}/odom',
@@ -59,17 +61,18 @@ def gazebo_name(robot: RobotModel, namespace: str = '') -> str:
     return namespace.replace('/', '_') or robot.name
 
 
-def bridge(name: str, clock: str = '/clock') -> list[dict[str, Any]]:
+def bridge(name: str, floating: bool, clock: str = '/clock') -> list[dict[str, Any]]:
     """What ros_gz_bridge is to pass on: ``config/gazebo/bridge.yaml`` for one robot.
 
     Args:
         name: The model's name in Gazebo.
+        floating: Whether its base moves; else there is no IMU and no odometry.
         clock: Topic for Gazebo's time; empty: it is not passed on.
     """
     rows = [{key: value.replace(_PLACEHOLDER, name) if isinstance(value, str) else value for key, value in row.items()}
             for row in load_yaml(config_directory() / 'gazebo' / 'bridge.yaml')]
-    return [{**row, 'ros_topic_name': clock} if row['ros_topic_name'] == '/clock' else row for row in rows
-            if clock or row['ros_topic_name'] != '/clock']
+    clocks = [{**row, 'ros_topic_name': clock} for row in rows if clock and row['ros_topic_name'] == '/clock']
+    return clocks + [row for row in rows if floating and row['ros_topic_name'] != '/clock']
 
 
 def _fix(root: ElementTree.Element, base: str, height: float) -> None:
@@ -80,10 +83,10 @@ def _fix(root: ElementTree.Element, base: str, height: float) -> None:
     ElementTree.SubElement(joint, 'child', link=base)
 
 
-def _imu(root: ElementTree.Element, robot: RobotModel, link: str) -> None:
+def _imu(root: ElementTree.Element, name: str, link: str) -> None:
     gazebo = ElementTree.SubElement(root, 'gazebo', reference=link)
     sensor = ElementTree.SubElement(gazebo, 'sensor', name='imu', type='imu')
-    _text(sensor, always_on=1, update_rate=IMU_RATE, topic=f'/{robot.name}/imu', gz_frame_id=link)
+    _text(sensor, always_on=1, update_rate=IMU_RATE, topic=f'/{name}/imu', gz_frame_id=link)
 
 
 def _text(parent: ElementTree.Element, **values: Any) -> None:
