@@ -404,6 +404,7 @@ def beyond_limits(scene: Scene, i: int) -> dict[str, float]:
     scene.until(lambda: bool(scene.out), 'targets flow')
     before = scene.out[-1][1]
     begin = _spoiled(scene, lambda message: _set(message, joint, far))
+
     def clamped() -> float | None:
         return next((when for when, data in scene.out if when >= begin and data[joint] != before[joint]), None)
 

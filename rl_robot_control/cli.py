@@ -334,7 +334,7 @@ def bench(name: Annotated[str, typer.Argument(metavar='NAME', help='vector_env, 
 
 
 @app.command()
-def doctor(robot: Annotated[str | None, typer.Option(help="Show its limits, and where each comes from.")] = None,
+def doctor(robot: Annotated[str | None, typer.Option(help='Show its limits, and where each comes from.')] = None,
            as_json: JsonOption = False) -> None:
     """Check this installation, or show a robot's limits."""
     from rl_robot_control import doctor as checks

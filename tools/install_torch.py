@@ -53,7 +53,7 @@ def _answers(index: str) -> bool:
         urllib.request.urlopen(index.rstrip('/') + '/torch/', timeout=10).close()
         return True
     except (urllib.error.URLError, OSError, ValueError) as error:
-        print(f'  TORCH_INDEX={index} does not answer ({error}); going on with pip\'s own sources.', flush=True)
+        print(f"  TORCH_INDEX={index} does not answer ({error}); going on with pip's own sources.", flush=True)
         return False
 
 

@@ -267,7 +267,7 @@ def _against(slope: FloatArray, velocity: FloatArray, names: Sequence[str]) -> t
 
 
 def _gains(heard: Heard, robot: RobotModel, what: str, node: str) -> Item:
-    name = f"gains of the {what}"
+    name = f'gains of the {what}'
     if not node:
         return Item(name, None, f'not checked (no {what} named)')
     if node not in heard.gains:
@@ -296,7 +296,7 @@ def _connections(heard: Heard, robot: RobotModel, shield: str) -> list[Item]:
                   ', '.join(listeners) or 'nobody: no controller takes the commands'),
              Item('supervisor', True if heard.supervisor == 'WATCHING' else None,
                   f'is {heard.supervisor}' if heard.supervisor else 'is not heard: nobody notices if the shield fails')]
-    policies = [name for name in heard.publishers.get(interface.POLICY_COMMAND.name, [])]
+    policies = list(heard.publishers.get(interface.POLICY_COMMAND.name, []))
     if len(policies) > 1:
         items.append(Item('publishers of policy/command', False, f'{", ".join(policies)}: one policy at a time'))
     return items

@@ -261,8 +261,10 @@ class _Run:
 
 @contextmanager
 def _noted_interrupts() -> Iterator[threading.Event]:
-    """Ctrl-C sets an event in place of an exception, which is lost where it falls into a destructor or a callback from
-    C; a second one raises it all the same."""
+    """Ctrl-C sets an event in place of an exception; a second one raises it all the same.
+
+    An exception is lost where it falls into a destructor or a callback from C.
+    """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event

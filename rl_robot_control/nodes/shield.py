@@ -81,6 +81,7 @@ REACTION = 0.010  # [s]
 _WAITING = (ShieldMode.STARTING, ShieldMode.READY)
 _FOLLOWING = (ShieldMode.ACTIVE, ShieldMode.BRAKING)
 
+
 def parameter_table(robot: RobotModel) -> ParameterTable:
     """The node's parameters; the gains' defaults are the robot's."""
     return ParameterTable('Shield', [

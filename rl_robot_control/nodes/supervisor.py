@@ -49,7 +49,7 @@ PARAMETERS = ParameterTable('Supervisor', [
     Parameter(name='robot_side', default='own_timeout', choices=('own_timeout', 'ros2_control'),
               description='How the robot is made safe: by its own command time-out, or by its controller manager'),
     Parameter(name='robot_node', default='simulation',
-              description="Node whose diagnostics say what the drives do, for own_timeout; empty: nobody says"),
+              description='Node whose diagnostics say what the drives do, for own_timeout; empty: nobody says'),
     Parameter(name='controller_manager', default='controller_manager',
               description="The controller manager's node, for ros2_control"),
     Parameter(name='controllers', default=(), strings=True,

@@ -79,7 +79,7 @@ def shape_fault(golden: GoldenState, num_joints: int, num_frames: int) -> str | 
     """What is wrong with the fields of a recorded state, or None."""
     expected = RobotState.unknown(1, num_joints, num_frames)
     if set(golden.state) != set(STATE_FIELDS):
-        return f"has the fields {sorted(golden.state)}, expected {sorted(STATE_FIELDS)}"
+        return f'has the fields {sorted(golden.state)}, expected {sorted(STATE_FIELDS)}'
     for name in STATE_FIELDS:
         wanted = getattr(expected, name).shape[1:]
         try:

@@ -194,7 +194,7 @@ def _manifest(file: ForeignFile, said: Description, robot: RobotModel, sha256: s
 def _check_joints(said: Description, robot: RobotModel, where: str) -> None:
     for kind, names in (('joint', said.joint_names), ('action joint', said.action_joint_names)):
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-            raise PolicyError(f"{where}: the names of its {kind}s are {str(names)[:200]}; a list of names is needed.")
+            raise PolicyError(f'{where}: the names of its {kind}s are {str(names)[:200]}; a list of names is needed.')
         for i, name in enumerate(names):
             if name in names[:i]:
                 raise PolicyError(f"{where}: {kind} '{name}' stands twice.")

@@ -58,7 +58,7 @@ def check_robot(manifest: Manifest, robot: RobotModel, where: str, control_perio
     if control_period is not None and not math.isclose(control_period, manifest.control_period, rel_tol=TOLERANCE):
         raise PolicyError(f'{where}: was trained at {1 / manifest.control_period:g} Hz (a control period of '
                           f'{manifest.control_period} s), the loop runs at {1 / control_period:g} Hz ({control_period} '
-                          's). Set the loop to the policy\'s rate.')
+                          "s). Set the loop to the policy's rate.")
 
 
 def _check_joints(manifest: Manifest, robot: RobotModel, where: str) -> None:
@@ -94,4 +94,4 @@ def _check_gains(manifest: Manifest, robot: RobotModel, key: str, unit: str, whe
         i = wrong[0]
         raise PolicyError(f"{where}: {key} of joint '{manifest.joint_names[i]}' is {trained[i]:g} {unit} in the policy "
                           f"and {found[i]:g} {unit} in robot '{robot.name}', more than a factor {GAIN_FACTOR:g} apart. "
-                          'Correct the gain in the file, or the robot\'s.')
+                          "Correct the gain in the file, or the robot's.")

@@ -180,8 +180,11 @@ def _judge(name: str, unit: str, robot: RobotModel, times: FloatArray, excess: F
 
 
 def find_fall(recording: Recording, robot: RobotModel) -> float | None:
-    """When the robot fell (time received [s]) while it was driven: tilted or sunk too far. None: it did not, or its
-    base is fixed."""
+    """When the robot fell while it was driven: tilted or sunk too far.
+
+    Returns:
+        Time received [s]; None: it did not, or its base is fixed.
+    """
     if not robot.floating:
         return None
     start, end = recording.driven

@@ -52,8 +52,10 @@ class Report:
             'figures': [], 'notes': []}
 
     def stage(self, name: str) -> dict[str, Any]:
-        """A stage's entry, to be filled: ``status`` (pending, running, done, failed, interrupted), ``seconds`` and its
-        numbers."""
+        """A stage's entry, to be filled.
+
+        Holds ``status`` (pending, running, done, failed, interrupted), ``seconds`` and its numbers.
+        """
         return self.data['stages'][name]
 
     def add_figure(self, picture: Picture) -> None:

@@ -26,7 +26,7 @@ def tables(parity: Parity, all_values: bool = False) -> list[Table]:
 
 def _targets(parity: Parity) -> Table:
     worst = sorted(parity.target_error.items(), key=lambda item: -item[1][0])[:WORST_JOINTS]
-    verdict = (f'The recorded targets are this policy\'s, from {parity.began:.2f} s on, {parity.periods} periods.'
+    verdict = (f"The recorded targets are this policy's, from {parity.began:.2f} s on, {parity.periods} periods."
                if parity.agrees else
                'The recorded targets are NOT what this policy gives to the recorded states (mostly more than '
                f'{AGREES} rad apart): another file, joint order, scale, default pose or rate, or a policy that had '

@@ -27,7 +27,7 @@ from rl_robot_control.ros.middleware import keep_to_this_machine
 PARENT_VARIABLE = 'RL_ROBOT_CONTROL_PARENT_PID'
 # Participants of domain d use UDP ports from 7400 + 250·d on; above domain 101 those are Linux's ephemeral ports.
 DOMAINS = range(1, 102)
-_ONE_THREAD = {name: '1' for name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')}
+_ONE_THREAD = dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'), '1')
 _PR_SET_PDEATHSIG = 1
 
 

@@ -86,4 +86,4 @@ class MotorHealth:
     def _words(self, joints: np.ndarray, say) -> str:
         first = joints[0]
         more = f' (and {joints.size - 1} more)' if joints.size > 1 else ''
-        return f"motor {self._motors[first]} ({self._names[first]}){more} {say(first)}"
+        return f'motor {self._motors[first]} ({self._names[first]}){more} {say(first)}'

@@ -129,4 +129,3 @@ def test_deployment_says_why_not(launch, tmp_path):
     assert started.process.wait(TIMEOUT) != 0
     assert 'broken.onnx' in started.output()
     assert started.survivors() == []
-

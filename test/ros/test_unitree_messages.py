@@ -197,7 +197,7 @@ def test_a_robot_without_motors_is_refused(g1):
 
     with pytest.raises(ConfigurationError, match="robot 'unitree_g1' has no sdk_joints; add to its YAML"):
         motors_of(robot(None))
-    with pytest.raises(ConfigurationError, match="holds 39 motors; the messages of unitree_hg hold 35"):
+    with pytest.raises(ConfigurationError, match='holds 39 motors; the messages of unitree_hg hold 35'):
         motors_of(robot([None] * 10 + list(g1.joint_names)))
 
 

@@ -122,8 +122,8 @@ def joints(file: ForeignFile, actions: str) -> dict[str, Any]:
     joint_names, stiffness, damping, pose, scale = required(metadata, JOINT_KEYS, where)
     listed, kp = names(joint_names), numbers(stiffness, 'joint_stiffness', where)
     if len(kp) < len(listed):
-        raise PolicyError(f"{where}: names {len(listed)} joints, and gains for {len(kp)}: which of them have a drive "
-                          "is not in the file. Write a YAML file beside it that names the joints of the action.")
+        raise PolicyError(f'{where}: names {len(listed)} joints, and gains for {len(kp)}: which of them have a drive '
+                          'is not in the file. Write a YAML file beside it that names the joints of the action.')
     width = file.outputs.get(actions, ['?', '?'])[-1]
     if width not in (len(listed), '?') and isinstance(width, int):
         raise PolicyError(f"{where}: its output '{actions}' has {width} values for {len(listed)} joints; which of them "

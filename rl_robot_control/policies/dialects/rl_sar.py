@@ -56,7 +56,7 @@ def read(file: ForeignFile) -> Description:
     _check_version(said, where)
     wheels = said.get('wheel_indices')
     if wheels:
-        raise PolicyError(f"{where}: the joints {wheels} are wheels, driven by velocity; only position targets are.")
+        raise PolicyError(f'{where}: the joints {wheels} are wheels, driven by velocity; only position targets are.')
     keys = ('observations', 'rl_kp', 'rl_kd', 'action_scale', 'default_dof_pos', 'joint_mapping', 'clip_obs')
     terms, kp, kd, scale, pose, _, clip = required(said, keys, where)
     count = len(as_floats(kp, 'rl_kp', where))

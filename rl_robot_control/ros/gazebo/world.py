@@ -170,7 +170,7 @@ class GazeboWorld:
                 f'{self._step_ns * 1e-9} s, and does each publish at least once per control period?')
         ahead = max(map(stamp_of, self._messages.values())) - expected
         if ahead > self._slack:
-            raise BackendError(f"Gazebo is {ahead * 1e-9:.3f} s ahead of the step that was asked for: something else "
+            raise BackendError(f'Gazebo is {ahead * 1e-9:.3f} s ahead of the step that was asked for: something else '
                                'advances it, or it is not paused.')
         self._now = expected
         return self._state()

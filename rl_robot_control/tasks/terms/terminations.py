@@ -21,8 +21,10 @@ def base_tilted(context: Context, *, angle: float) -> BoolArray:
 
 
 def motion_lost(context: Context, *, height: float, lean: float) -> BoolArray:
-    """The anchor is higher or lower than the motion's by more than ``height`` [m], or its "up" is off by more than
-    ``lean`` [rad], or its pose is not known. Where the motion does not say its anchor's place, the lean alone counts.
+    """The anchor is not where the motion has it.
+
+    It is higher or lower by more than ``height`` [m], or its "up" is off by more than ``lean`` [rad], or its pose is
+    not known. Where the motion does not say its anchor's place, the lean alone counts.
     """
     tracked = context.tracked
     if tracked is None:

@@ -101,7 +101,7 @@ def test_weights_of_another_policy(tmp_path, robot):
 
 def test_missing_manifest(tmp_path):
     (tmp_path / 'p.onnx').write_bytes(linear_model().SerializeToString())
-    refuse(tmp_path / 'p.onnx', "neither has a manifest of rl_robot_control, nor is of a known dialect")
+    refuse(tmp_path / 'p.onnx', 'neither has a manifest of rl_robot_control, nor is of a known dialect')
 
 
 def test_two_manifests(policy_path):

@@ -67,7 +67,7 @@ def test_its_clock_waits_while_it_is_to_stand_and_then_begins_anew(tmp_path):
 def experiment(**control):
     return {'simulator': {'config': {'sim': {'fps': 200, 'control_decimation': 5}}},
             'robot': {'control': {'action_scale': 0.5} | control, 'dof_effort_limit_list': [80.0] * 29,
-                      'init_state': {'default_joint_angles': {name: 0.1 for name in NAMES}}}}
+                      'init_state': {'default_joint_angles': dict.fromkeys(NAMES, 0.1)}}}
 
 
 def test_a_newer_file_says_scale_pose_and_rate(tmp_path):
@@ -154,7 +154,7 @@ def test_a_tracker_of_an_older_file(tmp_path):
     policy = runner(dance(tmp_path, action_scale=0.25))
     manifest = policy.manifest
     assert manifest.interface.motion.length == 5 and manifest.interface.command.kind == 'none'
-    assert 'the motion\'s anchor is not in the file: torso_link' in manifest.origin.assumptions
+    assert "the motion's anchor is not in the file: torso_link" in manifest.origin.assumptions
     state = standing()
     policy.reset(state)
     policy.step(state, np.zeros((1, 3)))
@@ -229,7 +229,7 @@ def test_a_history_begins_with_zeros_and_has_the_oldest_first(tmp_path):
     (dict(experiment_config={'observation': {'groups': {'actor_obs': {'terms': {'heights': {}}}}}}),
      "observation term 'heights' of holosoma is not known"),
     (dict(dof_names=[*NAMES[:-1], 'tail']), "joint 'tail': robot 'unitree_g1' has none"),
-    (dict(dof_names='all of them'), "cannot be read as one|values for"),
+    (dict(dof_names='all of them'), 'cannot be read as one|values for'),
 ])
 def test_refused_with_the_reason(tmp_path, changes, reason):
     with pytest.raises(PolicyError, match=reason):

@@ -53,7 +53,7 @@ CASES = {
     'missing key': (lambda d: d.pop('damping'), "key 'damping' is missing"),
     'wrong type': (lambda d: d.update(stiffness='hard'), "key 'stiffness' is 'hard'"),
     'newer format': (lambda d: d.update(format_version=3), 'has format 3, this rl_robot_control reads up to 2. Update'),
-    'no format': (lambda d: d.pop('format_version'), "format_version is None, expected 2"),
+    'no format': (lambda d: d.pop('format_version'), 'format_version is None, expected 2'),
     'boolean format': (lambda d: d.update(format_version=True), 'format_version is True, expected 2'),
     'gain of zero': (lambda d: d['stiffness'].__setitem__(0, 0), "stiffness of joint 'shoulder' is 0.0, it must be"),
     'negative damping': (lambda d: d['damping'].__setitem__(1, -1), "damping of joint 'elbow' is -1.0"),

@@ -335,7 +335,7 @@ refused('an anchor counted from the end', GATE, "'network.anchor' is -1, but 'tu
     tracking(tracker(turn=np.ones((3, 2, 4))), anchor=-1))
 refused('half a motion', GATE, "'network.reference' names no output for joint_velocity")(
     tracking(reference={key: name for key, name in REFERENCE.items() if key != 'joint_velocity'}))
-refused('a motion without its anchor', GATE, "a motion to track needs both the link .* only one is there")(
+refused('a motion without its anchor', GATE, 'a motion to track needs both the link .* only one is there')(
     tracking(link=None))
 refused('an anchor that the robot lacks', GATE, "unknown link of arm 'nose'")(tracking(link='nose'))
 refused('a time step of half precision', GATE, "'time' has the type FLOAT16; states, time steps")(

@@ -239,7 +239,7 @@ def test_changed_scale_in_the_interface_is_refused(tmp_path, robot):
 
 @pytest.mark.parametrize('entry, message', [
     (ObservationSettings(term='joint_acceleration'), "unknown observation term 'joint_acceleration'"),
-    (ObservationSettings(term='joint_position', params={'joint': ['elbow']}), "unknown parameter of term"),
+    (ObservationSettings(term='joint_position', params={'joint': ['elbow']}), 'unknown parameter of term'),
     (ObservationSettings(term='joint_position', params={'joints': ['wrist']}), "unknown joint of arm 'wrist'"),
     (ObservationSettings(term='joint_position', params={'joints': 7}), 'cannot be set up'),
     (ObservationSettings(term='joint_position', params={'joints': ['elbow']}), "has 1 values on 'arm'"),

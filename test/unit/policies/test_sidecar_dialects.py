@@ -230,7 +230,7 @@ def put(*keys):
     (put('stiffness', [20.0] * 12), "'stiffness' has 12 values in the SDK's order, none for motor 12"),
     (put('damping', [0.0] * 29), 'damping of joint .* is 0.0; it must be positive'),
     (put('default_joint_pos', [0.0] * 12), "'default_joint_pos' has 12 values for 29 joints"),
-    (put('joint_ids_map', [*ORDER[:-1], 29]), "none for motor 29"),
+    (put('joint_ids_map', [*ORDER[:-1], 29]), 'none for motor 29'),
     (put('joint_ids_map', [*ORDER[:-1], 0]), 'stands twice'),
     (put('joint_ids_map', 'all'), "'joint_ids_map' is all; a list is needed"),
     (put('step_dt', 'fast'), "'step_dt' is fast; finite numbers are needed"),
@@ -546,6 +546,7 @@ def recurrent():
              helper.make_node('Add', ['h_in', 'one'], ['h_out']),
              helper.make_node('MatMul', ['obs', 'zeros'], ['nothing']),
              helper.make_node('Add', ['mean', 'nothing'], ['actions'])]
+
     def value(name, *shape):
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
     graph = helper.make_graph(nodes, 'policy', [value('obs', 1, 32), value('h_in', 2, 1, 29)],

@@ -135,5 +135,5 @@ def test_gain_out_of_range(arm, value):
 
 def test_bad_pattern(arm):
     arm.change(arm.yaml, '.*:', '"*(":')
-    with pytest.raises(ConfigurationError, match=r"\*\("):
+    with pytest.raises(ConfigurationError, match=r'\*\('):
         load_robot(str(arm.yaml))

@@ -97,7 +97,7 @@ def test_boxes_to_stay_in_and_out_of(tmp_path):
     ('{frames: [hand], forbidden: {table: {lower: [0, -1, 0], upper: [2, 1, 1]}}}',
      'workspace: hand – table is violated in the default pose; move the box'),
     ('{frames: [hand], forbidden: {table: {lower: [0, 0, 0], upper: [1, 0, 1]}}}', 'must be below upper'),
-    ('{frames: [foot], keep_in: {lower: [-2, -1, 0], upper: [2, 1, 3]}}', "foot")])
+    ('{frames: [foot], keep_in: {lower: [-2, -1, 0], upper: [2, 1, 3]}}', 'foot')])
 def test_boxes_that_make_no_sense_are_refused(tmp_path, rules, message):
     with pytest.raises(ConfigurationError, match=message):
         clearance_of(scissors(tmp_path, more=FRAMES + f'workspace: {rules}'))
