@@ -53,18 +53,18 @@ class Calls:
         Raises:
             BackendTimeoutError: The service is not offered, or does not answer in time; the message names it.
         """
-        deadline = time.monotonic() + self._timeout
+        deadline, name = time.monotonic() + self._timeout, self.node.resolve_service_name(name)
         client = self._clients.get((kind, name))
         if client is None:
             client = self._clients[kind, name] = self.node.create_client(kind, name)
         if not self.wait(client.service_is_ready, self._timeout):
-            raise BackendTimeoutError(f"service '{client.srv_name}' is not offered; is Gazebo running in this ROS "
+            raise BackendTimeoutError(f"service '{name}' is not offered; is Gazebo running in this ROS "
                                       'domain, with its bridge?')
         future = client.call_async(request)
         while not self.wait(future.done, min(MEANWHILE, max(deadline - time.monotonic(), 0.0))):
             if time.monotonic() >= deadline:
                 client.remove_pending_request(future)
-                raise BackendTimeoutError(f"service '{client.srv_name}' did not answer within {self._timeout:g} s.")
+                raise BackendTimeoutError(f"service '{name}' did not answer within {self._timeout:g} s.")
             meanwhile()
         return future.result()
 

@@ -31,6 +31,7 @@ LIFT = 1.0  # of a floating base while its joints are brought to their pose, so 
 POSE_TOLERANCE = 0.01  # of each joint after a reset [rad]
 SPEED_TOLERANCE = 0.1  # likewise [rad/s]
 LONGEST_WAY = 5.0  # simulated time until the joints must be there [s]
+QUIET = 0.1  # without a newer state that counts as quiet [s]
 STRICT = 2  # SwitchController's strictness: all or nothing
 
 
@@ -133,20 +134,23 @@ class GazeboWorld:
         if not self._calls.wait(lambda: self._commands.get_subscription_count() > 0, timeout):
             raise BackendTimeoutError(f"nobody listens to '{self._commands.topic_name}'; have the controllers been "
                                       'spawned in Gazebo?')
+        self._settle(timeout)
+
+    def _settle(self, timeout: float) -> None:
+        """Advance once, and take Gazebo's time from the newest state as soon as no newer one comes."""
         self._messages.clear()
         self._stepper.step(self._steps)
         if not self._calls.wait(lambda: len(self._messages) == len(self._topics), timeout):
             raise BackendTimeoutError(f"after a step by '{self._stepper.name}' nothing came on {self._silent(0)}; are "
                                       'the broadcasters active, and is it bridged?')
-        self._settle()
-
-    def _settle(self) -> None:
-        """Take Gazebo's time from the newest state, once no newer one comes."""
         newest = -1
-        while newest != max(map(stamp_of, self._messages.values())):
-            newest = max(map(stamp_of, self._messages.values()))
-            self._calls.wait(lambda: False, 0.2)
+        while newest != self._newest():
+            newest = self._newest()
+            self._calls.wait(lambda: False, QUIET)
         self._now = newest  # [ns]
+
+    def _newest(self) -> int:
+        return max(map(stamp_of, self._messages.values()))
 
     def _keep(self, key: str) -> Any:
         def keep(message: Any) -> None:
@@ -168,7 +172,7 @@ class GazeboWorld:
                 f"'{self._stepper.name}' was asked for {self._steps} steps, and no state of {expected * 1e-9:.3f} s "
                 f'came on {self._silent(expected)} within {self._timeout:g} s. Is the physics step '
                 f'{self._step_ns * 1e-9} s, and does each publish at least once per control period?')
-        ahead = max(map(stamp_of, self._messages.values())) - expected
+        ahead = self._newest() - expected
         if ahead > self._slack:
             raise BackendError(f'Gazebo is {ahead * 1e-9:.3f} s ahead of the step that was asked for: something else '
                                'advances it, or it is not paused.')
@@ -199,7 +203,7 @@ class GazeboWorld:
             raise BackendError(f"the controller manager in Gazebo refuses to {'de' if deactivate else ''}activate "
                                f"'{controller}'. See: ros2 control list_controllers -c "
                                f'{self._calls.node.get_namespace()}/controller_manager')
-        self._settle()
+        self._settle(self._timeout)
 
     def _place(self, initial: InitialState, lift: float) -> None:
         """Put a floating base somewhere."""
