@@ -49,5 +49,9 @@ class PolicyError(RobotControlError):
     """A policy file is malformed, hostile, or made for something else."""
 
 
+class PeerTimeoutError(PolicyError):
+    """Another node did not answer in time; it may still be starting."""
+
+
 class LearningError(RobotControlError):
     """Training cannot start or go on (occupied output folder, diverged parameters, ...)."""

@@ -41,7 +41,7 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from rl_robot_control.errors import ConfigurationError, PolicyError, RobotControlError
+from rl_robot_control.errors import ConfigurationError, PeerTimeoutError, PolicyError, RobotControlError
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.candidate import StartRegion
 from rl_robot_control.ros.continuity import Continuity
@@ -60,6 +60,7 @@ from rl_robot_control.ros.velocity_command import VelocityCommand
 LOOKS = 0.125  # periods between two looks at whether one is overdue
 SHORTEST_LOOK = 0.001  # [s]
 LEAD = 0.0005  # of a rehearsal before its period, at least: more than it takes [s]
+AUTOSTART_PATIENCE = 60.0  # with nodes that do not answer yet [s]
 SLOW = 0.004  # period from which on a loop finds its caches cold [s]
 
 PARAMETERS = ParameterTable('Inference', [
@@ -122,9 +123,10 @@ class InferenceNode(LifecycleNode):
         self._entities: list[Callable[[], Any]] = []  # how to undo what configuring created
         self._timer = None
         self._reported, self._note = Phase.IDLE, ''
-        self.problem = ''  # why the latest transition was refused
+        self.problem, self._unanswered = '', False  # why the latest transition was refused; whether by a silence
         self.create_timer(1.0, self._report, clock=self._steady)
         if self.settings.autostart:
+            self._autostart_until = time.monotonic() + AUTOSTART_PATIENCE
             self._autostart = self.create_timer(0.05, self._start_alone, clock=self._steady)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -164,7 +166,7 @@ class InferenceNode(LifecycleNode):
         try:
             action()
         except RobotControlError as error:
-            self.problem = str(error)
+            self.problem, self._unanswered = str(error), isinstance(error, PeerTimeoutError)
             self.get_logger().error(f'refused: {error}')
             return TransitionCallbackReturn.FAILURE
         except Exception:
@@ -380,6 +382,8 @@ class InferenceNode(LifecycleNode):
 
     def _start_alone(self) -> None:
         if self.core is None and self.trigger_configure() is not TransitionCallbackReturn.SUCCESS:
+            if self._unanswered and time.monotonic() < self._autostart_until:
+                return  # on a busy machine the others start later
             self._autostart.cancel()
             raise ConfigurationError(f'the inference node cannot start: {self.problem}')
         if self._listener.age() < self.settings.state_timeout:

@@ -17,7 +17,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
-from rl_robot_control.errors import PolicyError
+from rl_robot_control.errors import PeerTimeoutError, PolicyError
 from rl_robot_control.policies.matching import first_difference
 
 NAMES = ('stiffness', 'damping')
@@ -57,8 +57,8 @@ class Gains:
             The nodes in which they had to be set.
 
         Raises:
-            PolicyError: A node does not answer, offers no gains, or refuses to change them; the others keep what they
-                had.
+            PolicyError: A node offers no gains, or refuses to change them; the others keep what they had.
+            PeerTimeoutError: A node does not answer; likewise.
         """
         wanted, before = dict(zip(NAMES, map(np.asarray, (stiffness, damping)), strict=True)), {}
         try:
@@ -83,7 +83,7 @@ class Gains:
     def _read(self, name: str) -> dict[str, np.ndarray]:
         parameter, client = self._clients[name]
         if not client.wait_for_services(timeout_sec=self._timeout):
-            raise PolicyError(
+            raise PeerTimeoutError(
                 f"the {parameter} node '{name}' did not offer its parameters within {self._timeout} s, so its gains "
                 f"cannot be compared with the policy's. Start it, correct the parameter '{parameter}', or set that to "
                 'an empty text and answer for the gains yourself.')
@@ -107,8 +107,8 @@ class Gains:
     def _wait(self, name: str, future: Any) -> Any:
         self._executor.spin_until_future_complete(future, timeout_sec=self._timeout)
         if not future.done():
-            raise PolicyError(f"the {self._clients[name][0]} node '{name}' did not answer about its gains within "
-                              f'{self._timeout} s.')
+            raise PeerTimeoutError(f"the {self._clients[name][0]} node '{name}' did not answer about its gains within "
+                                   f'{self._timeout} s.')
         return future.result()
 
 
