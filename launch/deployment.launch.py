@@ -20,8 +20,8 @@ from rl_robot_control.policies import find_policy
 from rl_robot_control.policies.gate import read_policy
 
 ARGUMENTS = ('policy', 'robot', 'namespace', 'sim', 'hardware', 'ros2_control', 'controllers', 'driver', 'autostart',
-             'hold', 'clock', 'world', 'gui', 'use_sim_time', 'rviz', 'simulation_parameters', 'shield_parameters',
-             'supervisor_parameters', 'inference_parameters')
+             'hold', 'clock', 'world', 'gui', 'use_sim_time', 'secure', 'rviz', 'simulation_parameters',
+             'shield_parameters', 'supervisor_parameters', 'inference_parameters')
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -12,8 +12,8 @@ from launch import Action, LaunchDescription
 from rl_robot_control.bringup import launching, ros2_control
 from rl_robot_control.bringup.compositions import driver, shield, supervisor
 
-ARGUMENTS = ('robot', 'hardware', 'namespace', 'controllers', 'shield', 'use_sim_time', 'rviz', 'shield_parameters',
-             'supervisor_parameters', 'unitree_parameters')
+ARGUMENTS = ('robot', 'hardware', 'namespace', 'controllers', 'shield', 'use_sim_time', 'secure', 'rviz',
+             'shield_parameters', 'supervisor_parameters', 'unitree_parameters')
 
 
 def generate_launch_description() -> LaunchDescription:

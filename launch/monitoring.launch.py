@@ -15,7 +15,7 @@ from rl_robot_control.bringup.compositions import monitor
 from rl_robot_control.robots.ros2_control import as_text, with_file_uris
 
 ARGUMENTS = ('robot', 'namespace', 'hardware', 'world_frame', 'x', 'y', 'rviz', 'rviz_config', 'rqt', 'use_sim_time',
-             'monitor_parameters')
+             'secure', 'monitor_parameters')
 
 
 def generate_launch_description() -> LaunchDescription:

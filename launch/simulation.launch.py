@@ -11,7 +11,7 @@ from launch import Action, LaunchDescription
 from rl_robot_control.bringup import gazebo, launching
 from rl_robot_control.bringup.compositions import shield, simulated_robot
 
-ARGUMENTS = ('robot', 'namespace', 'sim', 'mode', 'hold', 'clock', 'world', 'gui', 'use_sim_time', 'rviz',
+ARGUMENTS = ('robot', 'namespace', 'sim', 'mode', 'hold', 'clock', 'world', 'gui', 'use_sim_time', 'secure', 'rviz',
              'simulation_parameters', 'shield_parameters')
 
 

@@ -15,8 +15,8 @@ from rl_robot_control.bringup import gazebo, launching
 from rl_robot_control.bringup.compositions import training
 
 ARGUMENTS = ('robot', 'task', 'algorithm', 'out', 'resume', 'warm_start', 'seed', 'steps', 'minutes', 'namespace',
-             'sim', 'hold', 'world', 'gui', 'use_sim_time', 'rviz', 'simulation_parameters', 'shield_parameters',
-             'training_parameters')
+             'sim', 'hold', 'world', 'gui', 'use_sim_time', 'secure', 'rviz', 'simulation_parameters',
+             'shield_parameters', 'training_parameters')
 
 
 def generate_launch_description() -> LaunchDescription:

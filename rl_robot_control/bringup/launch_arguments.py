@@ -31,6 +31,7 @@ ARGUMENTS = {
     'namespace': Argument(description='Namespace of the robot; its frames get it as a prefix'),
     'use_sim_time': Argument(default='auto', choices=('auto', *FLAG),
                              description='Whether time is /clock; auto: where a simulation publishes it'),
+    'secure': _flag('Give each node its enclave of config/security/policy.xml (docs/security.md)'),
     'rviz': _flag('Show the robot, its commands and the shield in RViz (rviz2, robot_state_publisher)'),
     'clock': _flag('Whether the simulation publishes /clock; of several robots one may', default='true'),
     'sim': Argument(default='mujoco', choices=('mujoco', 'gazebo', 'none'),

@@ -105,7 +105,8 @@ def node(spec: NodeSpec, given: Given, **more: Any) -> Node:
     kind = LifecycleNode if spec.lifecycle else Node
     return kind(package=spec.package, executable=spec.program, name=spec.name, namespace=given.text('namespace'),
                 output='screen', parameters=[*map(str, files), parameters(values)],
-                remappings=list(spec.remappings.items()), arguments=list(spec.arguments), **more)
+                remappings=list(spec.remappings.items()), arguments=list(spec.arguments),
+                ros_arguments=['--enclave', f'/{PACKAGE}/{spec.name}'] if given.flag('secure') else [], **more)
 
 
 def parameters(values: dict[str, Any]) -> dict[str, Any]:

@@ -50,6 +50,9 @@ class Episodes:
         self.steps = np.zeros(n, dtype=np.intp)  # (N,) since the episode began
         self._until_command = np.zeros(n, dtype=np.intp)
         self._randomise, self._fixed_command = randomise, command
+        # A robot over topics can show people where it is to go.
+        targets = task.settings.interface.command.kind == 'target'
+        self._show_target = getattr(backend, 'show_target', None) if targets else None
         self.state: RobotState = RobotState.unknown(n, backend.robot.num_joints, len(backend.robot.frame_names))
 
     def reset(self, index: np.ndarray) -> None:
@@ -60,6 +63,7 @@ class Episodes:
         self.steps[index] = 0
         self.state = self.backend.reset(start.initial, index)
         self.interface.reset(self.state, index, start.phase)
+        self._show()
 
     def observe(self) -> tuple[FloatArray, FloatArray]:
         """What the policy (N, D) and what only the critic (N, C) sees; once per control period."""
@@ -101,3 +105,8 @@ class Episodes:
         due = np.flatnonzero(self._until_command <= 0)
         if due.size and self._fixed_command is None:
             self.command[due], self._until_command[due] = self.task.sample_commands(self.random, due.size)
+            self._show()
+
+    def _show(self) -> None:
+        if self._show_target is not None:
+            self._show_target(self.command[0])

@@ -32,6 +32,7 @@ from rl_robot_control.ros.shield_status import read_corrections
 from rl_robot_control.ros.transforms import BaseTransforms
 
 FRESH = 0.5  # a measurement that is older is not drawn [s]
+FRESH_OBJECT = 5.0  # likewise an object; a goal comes once, and stays for seconds [s]
 FRESH_STATUS = 2.0  # likewise a status; some come once a second [s]
 
 PARAMETERS = ParameterTable('Monitor', [
@@ -109,7 +110,7 @@ class MonitorNode(Node):
         shield, corrections = self._latest('status shield', FRESH_STATUS), self._latest('status corrections')
         mode = _value(shield, 'mode')
         forces = {name: self._latest(f'contact {name}') for name in self._robot.frame_names}
-        poses = {what.partition(' ')[2]: self._latest(what, FRESH_STATUS) for what in self._heard
+        poses = {what.partition(' ')[2]: self._latest(what, FRESH_OBJECT) for what in self._heard
                  if what.startswith('object ')}
         return Scene(
             measured=None if odom is None else _planar(odom.twist.twist), mode=mode, text=self._text(mode, command),

@@ -3,7 +3,8 @@
 It runs the same trainer as training in memory, with one robot. An interrupt (Ctrl-C, SIGTERM) keeps the checkpoint;
 ``resume: true`` goes on from it.
 
-Publishes: ``policy/command``, ``training/status`` (progress, about once a second).
+Publishes: ``policy/command``, ``training/status`` (progress, about once a second), and ``goal`` where the task has a
+target.
 Subscribes: ``joint_states``, ``imu``, ``odom``, ``contacts/<frame>``, ``<controller>/commands``.
 Calls: ``simulation/reset``, ``simulation/set_parameters_atomically``, ``shield/reset``.
 """

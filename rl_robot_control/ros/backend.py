@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
@@ -116,6 +117,14 @@ class RosBackend:
         if len(index):
             self._set_parameters({'push_velocity': array.array('d', velocity[0].tolist())})
 
+    def show_target(self, position: FloatArray) -> None:
+        """Publish where the task wants the robot's hand (3,), in the frame of the base [m]; only people look at it."""
+        message = PoseStamped()
+        message.header.frame_id = self.robot.settings.base.link
+        point = message.pose.position
+        point.x, point.y, point.z = map(float, position)
+        self._goal.publish(message)
+
     def close(self) -> None:
         """See ``Backend.close``."""
         if self._context.ok():
@@ -126,6 +135,7 @@ class RosBackend:
     def _connect(self, robot: RobotModel) -> None:
         node = self._node
         self._commands = interface.POLICY_COMMAND.publisher(node)
+        self._goal = interface.GOAL.publisher(node)
         topics = {'joints': interface.JOINT_STATES}
         if robot.floating:
             topics |= {'imu': interface.IMU, 'odom': interface.ODOM}

@@ -60,3 +60,19 @@ def test_a_silent_simulation_ends_with_the_reason(tmp_path):
         assert node.process.returncode == 1
         log = node.log.read_text()
         assert 'is the simulation node running in this ROS domain?' in log and 'Traceback' not in log
+
+
+def test_a_target_is_shown(tmp_path):
+    """reach: the goal is published in the base's frame, within the range that the task draws from."""
+    from rl_robot_control.bringup.compositions import training
+    from rl_robot_control.bringup.deployment import start_nodes
+    goals = []
+    with NodeGroup(tmp_path / 'logs') as group, Operator(group.domain.id, watch=group.check) as operator:
+        interface.GOAL.subscription(operator.node, goals.append)
+        start_nodes(group, training('unitree_g1', 'reach', {'out': str(tmp_path / 'run'), 'steps': 100_000}))
+        operator.wait_until(lambda: len(goals) >= 2, 'two goals are shown', TIMEOUT)
+    for goal in goals:
+        point = goal.pose.position
+        assert goal.header.frame_id == 'pelvis'
+        assert 0.15 <= point.x <= 0.35 and -0.35 <= point.y <= -0.05 and 0.0 <= point.z <= 0.3  # config/tasks/reach.yaml
+    assert goals[0].pose.position.x != goals[1].pose.position.x

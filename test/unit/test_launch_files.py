@@ -46,7 +46,7 @@ def read(path: Path) -> set[str]:
 def indirect(path: Path) -> set[str]:
     """Names of the arguments that the helpers ask for on behalf of a file."""
     text = path.read_text()
-    names = {'namespace', 'use_sim_time'}
+    names = {'namespace', 'use_sim_time', 'secure'}
     if 'given.robot(' in text:
         names |= {'robot', 'hardware'}
     if 'launching.rviz(' in text:
