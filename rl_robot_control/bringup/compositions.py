@@ -16,6 +16,7 @@ from rl_robot_control.policies.gate import CheckedModel
 from rl_robot_control.policies.manifest import Manifest
 from rl_robot_control.robots import load_robot
 from rl_robot_control.robots.hardware import RobotChoice
+from rl_robot_control.robots.ros2_control import component_name
 from rl_robot_control.tasks.task import load_task
 
 SIMULATED_STATES = 'simulated_joint_states'  # of a simulation behind a controller manager, which has the usual names
@@ -132,12 +133,14 @@ def supervisor(choice: RobotChoice, *, ros2_control: bool = False) -> NodeSpec:
         ros2_control: Whether it stands behind a controller manager in any case.
     """
     hardware, side = choice.settings(), {}
+    component = component_name(choice.load().name)
     if hardware is not None and hardware.driver == 'ros2_control':
         manager = hardware.controller_manager
         side = {'robot_side': 'ros2_control', 'controller_manager': manager.name,
-                'damping_controller': manager.damping_controller}
+                'damping_controller': manager.damping_controller,
+                'hardware_component': component if manager.deactivate_hardware else ''}
     elif ros2_control:
-        side = {'robot_side': 'ros2_control'}
+        side = {'robot_side': 'ros2_control', 'hardware_component': component}  # a simulation damps by itself
     elif hardware is not None:
         side = {'robot_node': 'unitree' if hardware.driver == 'unitree' else ''}
     return NodeSpec(name='supervisor', parameters={**choice.parameters(), **side})

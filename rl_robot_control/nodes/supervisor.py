@@ -7,13 +7,14 @@ released. It watches a shield that it has heard steadily, or that moves the robo
 stumble. How the robot's side is made safe says ``robot_side``:
 
 * ``own_timeout``: the robot damps itself when commands cease, as the simulated one does; its diagnostics confirm it;
-* ``ros2_control``: the controllers that take commands are deactivated, and ``damping_controller`` is activated.
+* ``ros2_control``: the controllers that take commands are deactivated, ``damping_controller`` is activated, and
+  ``hardware_component`` deactivated, so that nothing more is written to the hardware.
 
 Subscribes: ``shield/heartbeat``, ``diagnostics``.
 Publishes: ``supervisor/status`` (twice a second and at every change), ``shield/emergency_stop_heartbeat`` (false, while
 tripped).
 Serves: ``supervisor/release``: refused while no shield is heard, and while it moves the robot.
-Calls: ``<controller_manager>/switch_controller``.
+Calls: ``<controller_manager>/switch_controller``, ``<controller_manager>/set_hardware_component_state``.
 """
 
 from __future__ import annotations
@@ -56,6 +57,9 @@ PARAMETERS = ParameterTable('Supervisor', [
               description="Controllers that are deactivated; empty: the robot's"),
     Parameter(name='damping_controller', default='',
               description='Controller that is activated in their place; empty: none'),
+    Parameter(name='hardware_component', default='',
+              description="Component of ros2_control's hardware that is deactivated, too, as it damps by itself without "
+                          'commands; empty: none'),
     Parameter(name='switch_timeout', default=0.5, unit='s', minimum=0.05, maximum=10.0,
               description='For one answer of the controller manager; then it is asked again'),
 ])
@@ -89,7 +93,8 @@ class SupervisorNode(Node):
         if settings.robot_side == 'own_timeout':
             return OwnTimeout()
         return controller_switch(self, settings.controller_manager, settings.controllers or [controller],
-                                 settings.damping_controller, settings.switch_timeout)
+                                 settings.damping_controller, settings.switch_timeout,
+                                 settings.hardware_component)
 
     def _on_heartbeat(self, message: UInt8) -> None:
         before = self.watch.watching

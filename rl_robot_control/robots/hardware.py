@@ -26,6 +26,7 @@ class ControllerManagerSettings:
     parameters: dict[str, str] = Field(default_factory=dict)  # of the plugin
     imu: str | None = None  # name of the IMU among its sensors; null: it has none
     damping_controller: str = ''  # that the supervisor activates when the shield is gone; empty: none
+    deactivate_hardware: bool = False  # whether the supervisor deactivates the hardware then, as it damps by itself
 
 
 @settings

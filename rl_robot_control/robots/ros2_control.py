@@ -50,6 +50,11 @@ def command_interface(robot: RobotModel) -> str:
     return INTERFACES[kind]
 
 
+def component_name(robot: str) -> str:
+    """Name of a robot's hardware in the URDF and for the controller manager."""
+    return f'{robot}_system'
+
+
 def controllers_file(robot: RobotModel, manager: ControllerManagerSettings) -> dict[str, Any]:
     """The content of a ``controllers.yaml``: controller manager, broadcasters and the robot's controller.
 
@@ -115,7 +120,7 @@ def with_interfaces(robot: RobotModel, manager: ControllerManagerSettings) -> El
     root = with_file_uris(robot)
     for old in root.findall('ros2_control'):
         root.remove(old)
-    system = ElementTree.SubElement(root, 'ros2_control', name=f'{robot.name}_system', type='system')
+    system = ElementTree.SubElement(root, 'ros2_control', name=component_name(robot.name), type='system')
     hardware = ElementTree.SubElement(system, 'hardware')
     ElementTree.SubElement(hardware, 'plugin').text = manager.plugin
     _parameters(hardware, manager.parameters)

@@ -13,7 +13,12 @@ from std_srvs.srv import Trigger
 from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.conversions import CommandCodec
-from rl_robot_control.ros.robot_side import ControllerSwitch, OwnTimeout, controller_switch
+from rl_robot_control.ros.robot_side import (
+    ControllerSwitch,
+    HardwareComponent,
+    OwnTimeout,
+    controller_switch,
+)
 from rl_robot_control.ros.supervision import Watch
 
 TIMEOUT = 20.0  # for anything that must happen, on a loaded machine [s]
@@ -170,6 +175,33 @@ def test_controllers_are_switched_and_switched_back():
     side.restore(0.2)
     assert (manager.requests[-1].activate_controllers, manager.requests[-1].deactivate_controllers) == (
         ['legs', 'arms'], ['damper'])
+
+
+def component_request():
+    """The fields of controller_manager_msgs/srv/SetHardwareComponentState's request that are used."""
+    return SimpleNamespace(name='', target_state=SimpleNamespace(label=''))
+
+
+def test_the_hardware_is_deactivated_after_its_controllers_and_activated_before():
+    manager, hardware = Manager(), Manager()
+    side = ControllerSwitch(manager, request, ['legs'], '', 1.5, HardwareComponent(hardware, component_request, 'g1'))
+    side.make_safe(0.0)
+    assert len(manager.requests) == 1 and hardware.requests == []
+    manager.answer(True)
+    side.tick(0.1)
+    asked = hardware.requests[-1]
+    assert (asked.name, asked.target_state.label) == ('g1', 'inactive') and not side.confirmed()
+    hardware.answer(False)
+    side.tick(0.2)
+    assert 'refused to deactivate hardware g1' in side.describe() and len(hardware.requests) == 2  # asked again
+    hardware.answer(True)
+    side.tick(0.3)
+    assert side.confirmed() and side.describe() == 'deactivate legs; deactivate hardware g1: done'
+    side.restore(0.4)
+    assert hardware.requests[-1].target_state.label == 'active' and len(manager.requests) == 1
+    hardware.answer(True)
+    side.tick(0.5)
+    assert manager.requests[-1].activate_controllers == ['legs']
 
 
 def test_without_its_damping_twin_a_controller_stops_all_the_same():
