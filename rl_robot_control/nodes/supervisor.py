@@ -58,8 +58,8 @@ PARAMETERS = ParameterTable('Supervisor', [
     Parameter(name='damping_controller', default='',
               description='Controller that is activated in their place; empty: none'),
     Parameter(name='hardware_component', default='',
-              description="Component of ros2_control's hardware that is deactivated, too, as it damps by itself without "
-                          'commands; empty: none'),
+              description="Component of ros2_control's hardware that is deactivated, too, as it damps by itself "
+                          'without commands; empty: none'),
     Parameter(name='switch_timeout', default=0.5, unit='s', minimum=0.05, maximum=10.0,
               description='For one answer of the controller manager; then it is asked again'),
 ])
