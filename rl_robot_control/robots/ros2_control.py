@@ -74,7 +74,10 @@ def controllers_file(robot: RobotModel, manager: ControllerManagerSettings) -> d
     if manager.imu is not None:
         types[IMU] = 'imu_sensor_broadcaster/IMUSensorBroadcaster'
         nodes[IMU] = {'sensor_name': manager.imu, 'frame_id': base}
-    rows = {'update_rate': manager.update_rate, **{name: {'type': kind} for name, kind in types.items()}}
+    # Its own limiter would take a learned target, a handle on torque that jumps, for a motion and slow it down; what
+    # bounds commands is the shield.
+    rows = {'update_rate': manager.update_rate, 'enforce_command_limits': False,
+            **{name: {'type': kind} for name, kind in types.items()}}
     return {f'/**/{manager.name}': {'ros__parameters': rows},
             **{f'/**/{name}': {'ros__parameters': values} for name, values in nodes.items()}}
 
