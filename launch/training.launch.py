@@ -15,7 +15,7 @@ from rl_robot_control.bringup import gazebo, launching
 from rl_robot_control.bringup.compositions import training
 
 ARGUMENTS = ('robot', 'task', 'algorithm', 'out', 'resume', 'warm_start', 'seed', 'steps', 'minutes', 'namespace',
-             'sim', 'hold', 'world', 'gui', 'use_sim_time', 'secure', 'rviz', 'simulation_parameters',
+             'sim', 'world', 'gui', 'use_sim_time', 'secure', 'rviz', 'simulation_parameters',
              'shield_parameters', 'training_parameters')
 
 
@@ -33,6 +33,8 @@ def _actions(given: launching.Given) -> list[Action]:
     if sim == 'none':
         specs = [spec for spec in specs if spec.name != 'simulation']
     nodes = [launching.node(spec, given) for spec in specs]
-    engine = gazebo.stepped(given.robot().load(), given) if sim == 'gazebo' else []
+    engine = []
+    if sim == 'gazebo':
+        engine = gazebo.stepped(given.robot().load(), given, held=specs[0].parameters['hold_until_command'])
     end = OnProcessExit(target_action=nodes[-1], on_exit=[EmitEvent(event=Shutdown(reason='the training has ended'))])
     return [*engine, *nodes, RegisterEventHandler(end), *launching.rviz(given, robot, 'training')]

@@ -57,10 +57,19 @@ class Where(str, enum.Enum):
     ros = 'ros'
 
 
+class Tested(str, enum.Enum):
+    """Where a policy is tried."""
+
+    mujoco = 'mujoco'
+    ros = 'ros'
+    running = 'running'
+
+
 PolicyArgument = Annotated[str, typer.Argument(metavar='POLICY', help='An .onnx file, or a bundled name.')]
 RobotOption = Annotated[str | None, typer.Option('--robot', help='Name in config/robots, or path of a YAML file.')]
 SeedOption = Annotated[int, typer.Option('--seed', min=0, max=2**32 - 1, help='Source of everything random.')]
-BackendOption = Annotated[Where, typer.Option('--backend', help='mujoco: in memory; ros: over topics, in lock-step.')]
+BackendOption = Annotated[Tested, typer.Option('--backend', help='mujoco: in memory; ros: over topics, in lock-step; '
+                                               'running: likewise, with a simulation and a shield that run.')]
 RateOption = Annotated[float | None, typer.Option('--rate', min=1.0, max=1000.0, help='Control rate of a policy whose '
                                                   'file does not say it [Hz]; default 50.')]
 JsonOption = Annotated[bool, typer.Option('--json', help='Print one JSON value and nothing else.')]
@@ -122,7 +131,7 @@ def train(
 
 @app.command()
 def evaluate(
-        policy: PolicyArgument, backend: BackendOption = Where.mujoco,
+        policy: PolicyArgument, backend: BackendOption = Tested.mujoco,
         episodes: Annotated[int, typer.Option(min=1, max=100_000, help='How many.')] = 50,
         seed: SeedOption = 1,
         speed: Annotated[float, typer.Option(min=-10, max=10, help='Commanded forward velocity [m/s].')] = 0.6,
@@ -402,7 +411,9 @@ def _robots(backend: str, robot: str, task: Any, logs: Path | None, training: bo
     from rl_robot_control.tasks.task import load_task
     require_rclpy()
     loaded = load_task(task, load_robot(robot)) if isinstance(task, str) else task
-    from rl_robot_control.bringup.deployment import bring_up_lockstep
+    from rl_robot_control.bringup.deployment import bring_up_lockstep, running_lockstep
+    if backend == 'running':
+        return running_lockstep(robot, control_period=loaded.control_period, gains=gains)
     physics = loaded.settings.training_physics if training else loaded.settings.physics
     return bring_up_lockstep(robot, control_period=loaded.control_period, physics=physics, log_directory=logs,
                              held=loaded.settings.base == 'held', gains=gains)

@@ -24,7 +24,8 @@ SIMULATED_COMMANDS = 'simulated_joint_commands'
 
 
 def simulated_robot(choice: RobotChoice, *, mode: str = 'realtime', hold: bool = False, policy: Manifest | None = None,
-                    publish_clock: bool = True, ros2_control: bool = False) -> list[NodeSpec]:
+                    publish_clock: bool = True, ros2_control: bool = False,
+                    simulator: str = 'mujoco') -> list[NodeSpec]:
     """A simulated robot and its shield.
 
     Args:
@@ -34,12 +35,14 @@ def simulated_robot(choice: RobotChoice, *, mode: str = 'realtime', hold: bool =
         policy: Whose gains the drives have, and whose period the shield; None: as the robot's YAML says.
         publish_clock: Whether the simulation's time is the graph's; one robot's at most.
         ros2_control: Whether the simulation is the hardware of a controller manager.
+        simulator: One of the simulation node's.
     """
     kind = choice.load().settings.topics.controller_type
     # An effort is good for one state: with the drives' loop closed over topics, states must come faster.
     period = 0.002 if kind == 'effort' else 0.005
     values = {'mode': mode, 'timestep': period, 'publish_period': period, 'hold_until_command': hold,
-              'publish_clock': publish_clock, **_gains(policy)}
+              'publish_clock': publish_clock and simulator != 'gazebo', 'simulator': simulator,
+              **gain_parameters(policy)}
     reached, renamed = choice.parameters(), {}
     if ros2_control:
         reached = {'robot': choice.robot, 'controller': SIMULATED_COMMANDS, 'controller_type': 'joint_state'}
@@ -63,7 +66,7 @@ def shield(choice: RobotChoice, *, mode: str = 'realtime', policy: Manifest | No
     if ros2_control or (hardware is not None and hardware.driver == 'ros2_control'):
         more['require_controller'] = True
     return NodeSpec(name='shield', remappings=_state_topics(choice),
-                    parameters={**choice.parameters(), 'mode': mode, **more, **_gains(policy)})
+                    parameters={**choice.parameters(), 'mode': mode, **more, **gain_parameters(policy)})
 
 
 def lockstep(robot: str, control_period: float, physics: PhysicsSettings | None = None, *, held: bool = False,
@@ -78,10 +81,10 @@ def lockstep(robot: str, control_period: float, physics: PhysicsSettings | None 
         policy: Whose gains the drives have; None: the robot's.
         simulator: One of the simulation node's.
     """
-    physics, gains = physics or PhysicsSettings(), _gains(policy)
+    physics, gains = physics or PhysicsSettings(), gain_parameters(policy)
     values = {'robot': robot, 'mode': 'lockstep', 'control_period': control_period, **gains}
     simulation = {**values, 'hold_until_command': held, **physics_parameters(physics),
-                  'simulator': simulator}
+                  'simulator': simulator, 'publish_clock': simulator != 'gazebo'}
     distances = physics.collisions == 'full'  # else links pass each other
     return [NodeSpec(name='simulation', parameters=simulation),
             NodeSpec(name='shield', parameters={**values, 'distances': distances})]
@@ -179,5 +182,6 @@ def _state_topics(choice: RobotChoice) -> dict[str, str]:
     return {} if hardware is None else dict(hardware.topics)
 
 
-def _gains(policy: Manifest | None) -> dict[str, Any]:
+def gain_parameters(policy: Manifest | None) -> dict[str, Any]:
+    """The gains of a policy as parameters of simulation and shield; none where there is no policy."""
     return {} if policy is None else {'stiffness': policy.stiffness, 'damping': policy.damping}

@@ -6,6 +6,8 @@ own, lets the policy follow a schedule of velocity commands, and stops everythin
 
 from __future__ import annotations
 
+import array
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rl_robot_control.backends.physics import PhysicsSettings
-from rl_robot_control.bringup.compositions import deployment, lockstep, training
+from rl_robot_control.bringup.compositions import deployment, gain_parameters, lockstep, training
 from rl_robot_control.bringup.node_spec import NodeSpec
 from rl_robot_control.errors import BackendError, PolicyError
 from rl_robot_control.policies.gate import CheckedModel
@@ -24,6 +26,7 @@ from rl_robot_control.robots import load_robot
 from rl_robot_control.robots.hardware import RobotChoice
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.command_profile import CommandProfile, Segment
+from rl_robot_control.ros.middleware import keep_to_this_machine
 from rl_robot_control.ros.processes import NodeGroup
 from rl_robot_control.ros.robot_operator import Operator
 
@@ -139,6 +142,37 @@ def bring_up_lockstep(robot: str, *, control_period: float, physics: PhysicsSett
             yield backend
         finally:
             backend.close()
+
+
+@contextmanager
+def running_lockstep(robot: str, *, control_period: float, gains: Manifest | None = None) -> Iterator[RosBackend]:
+    """A simulation and a shield that run in lock-step already, in this environment's ROS domain.
+
+    Args:
+        robot: Robot by name or file.
+        control_period: Time between two commands [s], as they have it.
+        gains: Policy whose gains both get; None: they keep theirs.
+
+    Yields:
+        The backend over topics; it is closed with the block, they go on.
+
+    Raises:
+        BackendError: They do not answer, or refuse the gains.
+    """
+    from rl_robot_control.ros.backend import RosBackend
+    model = load_robot(robot) if gains is None else policy_robot(gains, load_robot(robot))
+    keep_to_this_machine()
+    domain = int(os.environ.get('ROS_DOMAIN_ID') or 0)
+    if gains is not None:
+        with Operator(domain) as operator:
+            for name in ('shield', 'simulation'):  # the shield first: it never bounds torques by gains that are gone
+                operator.set_parameters(name, {key: array.array('d', values)
+                                               for key, values in gain_parameters(gains).items()})
+    backend = RosBackend(model, control_period, domain_id=domain)
+    try:
+        yield backend
+    finally:
+        backend.close()
 
 
 def train_in_lockstep(robot: str, task: str, learner: Mapping[str, Any], *, log_directory: Path | None = None,

@@ -2,7 +2,8 @@
 
 ``running``: Gazebo keeps its own time, and the shield talks to the controllers in it, as it would to hardware.
 ``stepped``: Gazebo waits, and the simulation node advances it (``simulator: gazebo``); what is Gazebo's own has the
-namespace ``gazebo`` then, as the simulation node publishes under the usual names.
+namespace ``gazebo`` then, as the simulation node publishes under the usual names. ``/clock`` is Gazebo's in either
+case: the controller manager in it needs that before it can be advanced.
 """
 
 from __future__ import annotations
@@ -28,25 +29,31 @@ SET_POSE = f'/world/{WORLD}/set_pose@ros_gz_interfaces/srv/SetEntityPose'
 
 def running(robot: RobotModel, given: Given) -> list[Action]:
     """Gazebo in its own time, and the robot in it."""
-    return _gazebo(robot, given, given.text('namespace').strip('/'), paused=False)
+    return _gazebo(robot, given, given.text('namespace').strip('/'), paused=False, held=given.flag('hold'))
 
 
-def stepped(robot: RobotModel, given: Given) -> list[Action]:
-    """A Gazebo that waits for the simulation node, and the robot in it."""
+def stepped(robot: RobotModel, given: Given, held: bool) -> list[Action]:
+    """A Gazebo that waits for the simulation node, and the robot in it.
+
+    Args:
+        robot: The robot.
+        given: The launch's arguments.
+        held: Whether a floating base is fixed in the world.
+    """
     namespace = given.text('namespace').strip('/')
-    return _gazebo(robot, given, f'{namespace}/{STEPPED}'.strip('/'), paused=True)
+    return _gazebo(robot, given, f'{namespace}/{STEPPED}'.strip('/'), paused=True, held=held)
 
 
-def _gazebo(robot: RobotModel, given: Given, namespace: str, paused: bool) -> list[Action]:
+def _gazebo(robot: RobotModel, given: Given, namespace: str, paused: bool, held: bool) -> list[Action]:
     manager, name = controller_manager(robot), gazebo_name(robot, given.text('namespace').strip('/'))
     controllers = launching.temporary_yaml(controllers_file(robot, manager), 'controllers')
     # An independent description: what RViz shows has no Gazebo in it.
-    root = description(robot, controllers, name, namespace, held=given.flag('hold'))
-    topics = launching.temporary_yaml(bridge(name, robot.floating, clock='clock' if paused else '/clock'), 'bridge')
+    root = description(robot, controllers, name, namespace, held=held)
+    topics = launching.temporary_yaml(bridge(name, robot.floating), 'bridge')
     publisher = Node(package='robot_state_publisher', executable='robot_state_publisher', namespace=namespace,
                      output='screen', parameters=[launching.parameters({
                          'robot_description': as_text(root), 'frame_prefix': launching.frame_prefix(given)})])
-    height = 0.0 if given.flag('hold') or not robot.floating else robot.settings.base.height
+    height = 0.0 if held or not robot.floating else robot.settings.base.height
     spawn = Node(package='ros_gz_sim', executable='create', namespace=namespace, output='screen',
                  arguments=['-world', WORLD, '-topic', 'robot_description', '-name', name, '-z', f'{height:g}'])
     passed = Node(package='ros_gz_bridge', executable='parameter_bridge', namespace=namespace, output='screen',

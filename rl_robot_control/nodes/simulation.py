@@ -28,7 +28,7 @@ from std_msgs.msg import Float64MultiArray
 
 from rl_robot_control.backends.mujoco import MujocoBackend
 from rl_robot_control.backends.physics import PhysicsSettings
-from rl_robot_control.errors import ConfigurationError
+from rl_robot_control.errors import BackendError, ConfigurationError
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.controllers import DriveTargets, make_controller
@@ -253,8 +253,13 @@ class SimulationNode(Node):
         return time.monotonic() - self._received > self.settings.command_timeout
 
     def _on_reset(self, _: Any, response: Any) -> Any:
-        self._reset()
-        response.success, response.message = True, str(self.stamp)
+        try:
+            self._reset()
+        except BackendError as error:
+            response.success, response.message = False, str(error)
+            self.get_logger().error(f'reset: {error}')
+        else:
+            response.success, response.message = True, str(self.stamp)
         return response
 
     def _on_pause(self, request: Any, response: Any) -> Any:

@@ -32,7 +32,7 @@ from rl_robot_control.ros import interface
 from rl_robot_control.ros.backend import RosBackend
 from rl_robot_control.ros.diagnostics import own_status
 from rl_robot_control.ros.parameters import ROBOT, Parameter, ParameterTable
-from rl_robot_control.ros.processes import die_with_parent
+from rl_robot_control.ros.processes import die_with_parent, ignore_interrupts
 from rl_robot_control.tasks.task import load_task
 
 STATUS_PERIOD = 1.0  # [s]
@@ -123,7 +123,7 @@ def main() -> None:
         print(f'error: {error}', file=sys.stderr, flush=True)
         code = 1
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        ignore_interrupts()
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()

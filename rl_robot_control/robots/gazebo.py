@@ -17,6 +17,7 @@ WORLD = 'rl_robot_control'  # name of the world in config/gazebo/world.sdf
 PLUGIN, SYSTEM = 'gz_ros2_control-system', 'gz_ros2_control::GazeboSimROS2ControlPlugin'
 HARDWARE = 'gz_ros2_control/GazeboSimSystem'
 POSITION_GAIN = 0.1  # share of a position error that is made up for in one update; gz_ros2_control's own default
+CLEARANCE = 0.15  # of a held robot's feet over the floor: its joints do not give way, as drives with gains do [m]
 ODOMETRY_RATE = IMU_RATE = 200  # [Hz]
 _PLACEHOLDER = '{robot}'  # in config/gazebo/bridge.yaml
 
@@ -38,9 +39,10 @@ def description(robot: RobotModel, controllers: str, name: str, namespace: str =
         held: Whether a floating base is fixed in the world, as a gantry would.
     """
     root = with_interfaces(robot, controller_manager(robot))
-    base = robot.settings.base
+    base, height = robot.settings.base, 0.0  # of the base over the model's origin, which is what odometry speaks of
     if held or not robot.floating:
-        _fix(root, base.link, base.height if robot.floating else 0.0)
+        height = base.height + CLEARANCE if robot.floating else 0.0
+        _fix(root, base.link, height)
     gazebo = ElementTree.SubElement(root, 'gazebo')
     plugin = ElementTree.SubElement(gazebo, 'plugin', filename=PLUGIN, name=SYSTEM)
     _text(plugin, parameters=controllers, position_proportional_gain=POSITION_GAIN, hold_joints='true')
@@ -52,7 +54,7 @@ def description(robot: RobotModel, controllers: str, name: str, namespace: str =
     odometry = ElementTree.SubElement(gazebo, 'plugin', filename='gz-sim-odometry-publisher-system',
                                       name='gz::sim::systems::OdometryPublisher')
     _text(odometry, dimensions=3, odom_frame='odom', robot_base_frame=base.link, odom_topic=f'/{name}/odom',
-          odom_publish_frequency=ODOMETRY_RATE)
+          odom_publish_frequency=ODOMETRY_RATE, xyz_offset=f'0 0 {height:g}')
     return root
 
 
@@ -61,18 +63,17 @@ def gazebo_name(robot: RobotModel, namespace: str = '') -> str:
     return namespace.replace('/', '_') or robot.name
 
 
-def bridge(name: str, floating: bool, clock: str = '/clock') -> list[dict[str, Any]]:
+def bridge(name: str, floating: bool, clock: bool = True) -> list[dict[str, Any]]:
     """What ros_gz_bridge is to pass on: ``config/gazebo/bridge.yaml`` for one robot.
 
     Args:
         name: The model's name in Gazebo.
         floating: Whether its base moves; else there is no IMU and no odometry.
-        clock: Topic for Gazebo's time; empty: it is not passed on.
+        clock: Whether Gazebo's time is passed on.
     """
     rows = [{key: value.replace(_PLACEHOLDER, name) if isinstance(value, str) else value for key, value in row.items()}
             for row in load_yaml(config_directory() / 'gazebo' / 'bridge.yaml')]
-    clocks = [{**row, 'ros_topic_name': clock} for row in rows if clock and row['ros_topic_name'] == '/clock']
-    return clocks + [row for row in rows if floating and row['ros_topic_name'] != '/clock']
+    return [row for row in rows if (clock if row['ros_topic_name'] == '/clock' else floating)]
 
 
 def _fix(root: ElementTree.Element, base: str, height: float) -> None:

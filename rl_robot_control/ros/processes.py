@@ -56,6 +56,13 @@ def die_with_parent() -> None:
         sys.exit(1)
 
 
+def ignore_interrupts() -> None:
+    """Let no further Ctrl-C disturb an orderly end; the one that is just coming in does not, either."""
+    while signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class Domain:
     """A ROS domain that no other run on this machine uses, held until ``release``."""
 

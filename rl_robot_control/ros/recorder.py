@@ -9,7 +9,6 @@ publication and reception. The file is complete up to the last second even where
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from pathlib import Path
@@ -28,7 +27,7 @@ from rl_robot_control.ros import interface
 from rl_robot_control.ros.interface import Topic
 from rl_robot_control.ros.message_text import definition, type_name
 from rl_robot_control.ros.parameters import ROBOT_ROWS, Parameter, ParameterTable, declare_robot
-from rl_robot_control.ros.processes import die_with_parent
+from rl_robot_control.ros.processes import die_with_parent, ignore_interrupts
 
 PARAMETERS = ParameterTable('Recorder', (
     *ROBOT_ROWS,
@@ -162,7 +161,7 @@ def main() -> int:
         print(f'error: {error}', file=sys.stderr)
         return 2
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cost the file its index
+        ignore_interrupts()  # a second Ctrl-C must not cost the file its index
         if recorder is not None:
             recorder.file.close()
             recorder.destroy_node()

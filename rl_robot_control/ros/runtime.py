@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from rl_robot_control.errors import RobotControlError
-from rl_robot_control.ros.processes import die_with_parent
+from rl_robot_control.ros.processes import die_with_parent, ignore_interrupts
 
 LONGEST_WAIT = 0.1  # of one turn of the executor [s]
 
@@ -70,7 +69,7 @@ def run_node(factory: Callable[[], Node], loop: Callable[[Any, Any], None] = spi
         # else a signal has shut the context down in the middle of a call, e.g. of a publication
     finally:
         # Ctrl-C may arrive twice (ros2 launch passes on what the terminal has sent already): not in the middle of this.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        ignore_interrupts()
         if executor is not None:
             executor.shutdown()
         if node is not None:

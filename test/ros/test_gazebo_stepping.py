@@ -219,7 +219,7 @@ class FakeGazebo:
     """An arm whose joints are where they were last told to be, in a world that is advanced by ControlWorld."""
 
     def __init__(self, stand, robot):
-        from controller_manager_msgs.srv import SwitchController
+        from controller_manager_msgs.srv import ListControllers, SwitchController
         from ros_gz_interfaces.srv import ControlWorld
         self.robot, self.time, self.position = robot, 0, np.zeros(robot.num_joints)
         self.active, self.switched, self.silent, self.extra, self.told = True, [], False, 0, None
@@ -231,6 +231,8 @@ class FakeGazebo:
                                  callback_group=stand.group)
         stand.serve(ControlWorld, '/world/rl_robot_control/control', self._on_control)
         stand.serve(SwitchController, 'gazebo/controller_manager/switch_controller', self._on_switch)
+        stand.serve(ListControllers, 'gazebo/controller_manager/list_controllers', self._on_list)
+        self.spawned = 3  # steps until the controller has been spawned
 
     def _on_command(self, message):
         self.told = None if self.blocked else np.array(message.data)
@@ -245,6 +247,12 @@ class FakeGazebo:
             state.joint_position[0] = self.position
             self.encoder.encode(state, to_time(self.time))
             self.publisher.publish(self.encoder.joints)
+        return response
+
+    def _on_list(self, request, response):
+        from controller_manager_msgs.msg import ControllerState
+        state = 'active' if self.time >= self.spawned * 20_000_000 else 'inactive'
+        response.controller = [ControllerState(name=self.robot.settings.topics.controller, state=state)]
         return response
 
     def _on_switch(self, request, response):
@@ -284,6 +292,13 @@ def test_a_world_in_gazebo(stand, arm):
             world.step(command)
     finally:
         world.close()
+
+
+@needs_messages
+def test_a_controller_that_is_not_spawned(stand, arm):
+    FakeGazebo(stand, arm).spawned = 10**9
+    with pytest.raises(BackendTimeoutError, match="'joint_group_position_controller' in Gazebo is inactive"):
+        GazeboWorld(arm, 0.02, timeout=2.0, connect_timeout=1.0)
 
 
 @needs_messages

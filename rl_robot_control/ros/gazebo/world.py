@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from typing import Any
 
 import numpy as np
@@ -131,10 +132,28 @@ class GazeboWorld:
 
     def _connect(self, timeout: float) -> None:
         self._stepper = find_stepper(self._calls, timeout)
+        # Controllers become active in the controller manager's update, so Gazebo must move while they are spawned.
+        controller, deadline = self._robot.settings.topics.controller, time.monotonic() + timeout
+        while (state := self._controllers().get(controller, 'not loaded')) != 'active':
+            if time.monotonic() > deadline:
+                raise BackendTimeoutError(f"controller '{controller}' in Gazebo is {state} after {timeout:g} s; have "
+                                          'the controllers been spawned there?')
+            self._move()
         if not self._calls.wait(lambda: self._commands.get_subscription_count() > 0, timeout):
-            raise BackendTimeoutError(f"nobody listens to '{self._commands.topic_name}'; have the controllers been "
-                                      'spawned in Gazebo?')
+            raise BackendTimeoutError(f"nobody listens to '{self._commands.topic_name}'; has the controller in Gazebo "
+                                      'another type or namespace?')
         self._settle(timeout)
+
+    def _controllers(self) -> dict[str, str]:
+        """States of the controllers in Gazebo, by name."""
+        kind = service_type('controller_manager_msgs/srv/ListControllers')
+        answer = self._calls.call(kind, 'controller_manager/list_controllers', kind.Request(), meanwhile=self._move)
+        return {controller.name: controller.state for controller in answer.controller}
+
+    def _move(self) -> None:
+        """Advance for whoever waits for Gazebo's time."""
+        self._stepper.step(self._steps)
+        self._calls.wait(lambda: False, QUIET)
 
     def _settle(self, timeout: float) -> None:
         """Advance once, and take Gazebo's time from the newest state as soon as no newer one comes."""
@@ -197,8 +216,7 @@ class GazeboWorld:
         (request.deactivate_controllers if deactivate else request.activate_controllers).append(controller)
         request.timeout.sec = math.ceil(self._timeout)
         # It is made in the controller manager's update, so Gazebo must move for it.
-        answer = self._calls.call(kind, 'controller_manager/switch_controller', request,
-                                  meanwhile=lambda: self._stepper.step(self._steps))
+        answer = self._calls.call(kind, 'controller_manager/switch_controller', request, meanwhile=self._move)
         if not answer.ok:
             raise BackendError(f"the controller manager in Gazebo refuses to {'de' if deactivate else ''}activate "
                                f"'{controller}'. See: ros2 control list_controllers -c "
