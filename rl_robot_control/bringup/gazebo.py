@@ -22,6 +22,8 @@ from rl_robot_control.robots import RobotModel
 from rl_robot_control.robots.gazebo import WORLD, bridge, controller_manager, description, gazebo_name
 from rl_robot_control.robots.ros2_control import as_text, controllers_file, spawn_order
 
+# In lock-step a burst of steps outruns a broadcaster's publisher, which then drops samples, the last one too; so fewer.
+STEPPED_RATE = 100  # of the controller manager [Hz]
 STEPPED = 'gazebo'  # namespace of what is Gazebo's own, where the simulation node advances it
 WORLD_CONTROL = f'/world/{WORLD}/control@ros_gz_interfaces/srv/ControlWorld'
 SET_POSE = f'/world/{WORLD}/set_pose@ros_gz_interfaces/srv/SetEntityPose'
@@ -45,10 +47,11 @@ def stepped(robot: RobotModel, given: Given, held: bool) -> list[Action]:
 
 
 def _gazebo(robot: RobotModel, given: Given, namespace: str, paused: bool, held: bool) -> list[Action]:
-    manager, name = controller_manager(robot), gazebo_name(robot, given.text('namespace').strip('/'))
+    manager = controller_manager(robot, STEPPED_RATE) if paused else controller_manager(robot)
+    name = gazebo_name(robot, given.text('namespace').strip('/'))
     controllers = launching.temporary_yaml(controllers_file(robot, manager), 'controllers')
     # An independent description: what RViz shows has no Gazebo in it.
-    root = description(robot, controllers, name, namespace, held=held)
+    root = description(robot, manager, controllers, name, namespace, held=held)
     topics = launching.temporary_yaml(bridge(name, robot.floating), 'bridge')
     publisher = Node(package='robot_state_publisher', executable='robot_state_publisher', namespace=namespace,
                      output='screen', parameters=[launching.parameters({

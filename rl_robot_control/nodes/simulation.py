@@ -164,9 +164,11 @@ class SimulationNode(Node):
                                      'Gazebo needs no simulation node: ros2 launch rl_robot_control '
                                      'simulation.launch.py sim:=gazebo')
         given = self.settings
-        self.get_logger().info("Gazebo's own position interface moves the joints: stiffness and damping are not used.")
-        return GazeboWorld(self.robot, self.period, step=given.gazebo_step, held=given.hold_until_command,
-                           namespace=self.get_namespace())
+        world = GazeboWorld(self.robot, self.period, step=given.gazebo_step, held=given.hold_until_command,
+                            namespace=self.get_namespace())
+        self.get_logger().info(f"Gazebo is advanced by '{world.stepper}'. Its own position interface moves the joints: "
+                               'stiffness and damping are not used.')
+        return world
 
     def _on_command(self, message: Float64MultiArray) -> None:
         try:

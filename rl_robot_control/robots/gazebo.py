@@ -16,7 +16,7 @@ from rl_robot_control.robots.ros2_control import with_interfaces
 WORLD = 'rl_robot_control'  # name of the world in config/gazebo/world.sdf
 PLUGIN, SYSTEM = 'gz_ros2_control-system', 'gz_ros2_control::GazeboSimROS2ControlPlugin'
 HARDWARE = 'gz_ros2_control/GazeboSimSystem'
-POSITION_GAIN = 0.1  # share of a position error that is made up for in one update; gz_ros2_control's own default
+POSITION_RATE = 50.0  # velocity per position error that moves the joints [1/s]; gz_ros2_control's default at 500 Hz
 CLEARANCE = 0.15  # of a held robot's feet over the floor: its joints do not give way, as drives with gains do [m]
 ODOMETRY_RATE = IMU_RATE = 200  # [Hz]
 _PLACEHOLDER = '{robot}'  # in config/gazebo/bridge.yaml
@@ -27,25 +27,27 @@ def controller_manager(robot: RobotModel, update_rate: int = 500) -> ControllerM
     return ControllerManagerSettings(update_rate=update_rate, plugin=HARDWARE, imu='imu' if robot.floating else None)
 
 
-def description(robot: RobotModel, controllers: str, name: str, namespace: str = '',
-                held: bool = False) -> ElementTree.Element:
+def description(robot: RobotModel, manager: ControllerManagerSettings, controllers: str, name: str,
+                namespace: str = '', held: bool = False) -> ElementTree.Element:
     """The URDF to spawn.
 
     Args:
         robot: The robot.
+        manager: From ``controller_manager``.
         controllers: Path of the ``controllers.yaml``.
         name: The model's name in Gazebo, from ``gazebo_name``.
         namespace: Of the controller manager, without a slash before it; empty: none.
         held: Whether a floating base is fixed in the world, as a gantry would.
     """
-    root = with_interfaces(robot, controller_manager(robot))
+    root = with_interfaces(robot, manager)
     base, height = robot.settings.base, 0.0  # of the base over the model's origin, which is what odometry speaks of
     if held or not robot.floating:
         height = base.height + CLEARANCE if robot.floating else 0.0
         _fix(root, base.link, height)
     gazebo = ElementTree.SubElement(root, 'gazebo')
     plugin = ElementTree.SubElement(gazebo, 'plugin', filename=PLUGIN, name=SYSTEM)
-    _text(plugin, parameters=controllers, position_proportional_gain=POSITION_GAIN, hold_joints='true')
+    _text(plugin, parameters=controllers, hold_joints='true',
+          position_proportional_gain=POSITION_RATE / manager.update_rate)
     if namespace:
         _text(ElementTree.SubElement(plugin, 'ros'), namespace=f'/{namespace}')
     if not robot.floating:

@@ -124,10 +124,11 @@ def test_a_controllers_file_without_the_controller(content):
 @pytest.mark.parametrize('held', [False, True])
 @pytest.mark.parametrize('namespace', ['', 'left/gazebo'])
 def test_gazebo_description(robot, held, namespace):
-    root = description(robot, '/tmp/controllers.yaml', 'here', namespace, held)
+    root = description(robot, controller_manager(robot), '/tmp/controllers.yaml', 'here', namespace, held)
     links = {link.get('name') for link in root.findall('link')}
     plugin = root.find("gazebo/plugin[@filename='gz_ros2_control-system']")
     assert plugin.findtext('parameters') == '/tmp/controllers.yaml'
+    assert float(plugin.findtext('position_proportional_gain')) == pytest.approx(0.1)  # 50 per second at 500 Hz
     assert plugin.findtext('ros/namespace') == (f'/{namespace}' if namespace else None)
     assert root.findtext('ros2_control/hardware/plugin') == 'gz_ros2_control/GazeboSimSystem'
     fixed = [joint for joint in root.findall('joint') if joint.find('parent').get('link') == 'world']
@@ -140,7 +141,7 @@ def test_gazebo_description(robot, held, namespace):
 
 
 def test_bridge_passes_on_what_the_robot_has_there(robot):
-    root = description(robot, 'c.yaml', gazebo_name(robot))
+    root = description(robot, controller_manager(robot), 'c.yaml', gazebo_name(robot))
     there = {root.findtext('gazebo/sensor/topic'), root.findtext('gazebo/plugin/odom_topic'), '/clock'} - {None}
     rows = bridge(gazebo_name(robot), robot.floating)
     assert {row['gz_topic_name'] for row in rows} == there
@@ -170,7 +171,7 @@ def test_world_has_what_lock_step_needs():
 @pytest.mark.skipif(GZ is None, reason="Gazebo's command `gz` (or `ign`) is not installed")
 def test_gazebo_s_own_parser_takes_world_and_robot(robot, tmp_path):
     path = tmp_path / 'robot.urdf'
-    path.write_text(as_text(description(robot, 'c.yaml', gazebo_name(robot), held=True)))
+    path.write_text(as_text(description(robot, controller_manager(robot), 'c.yaml', gazebo_name(robot), held=True)))
     for file in (config_directory() / 'gazebo' / 'world.sdf', path):
         result = subprocess.run([GZ, 'sdf', '--check', str(file)], capture_output=True, text=True, timeout=60)
         assert result.returncode == 0 and 'Valid' in result.stdout, result.stdout + result.stderr
