@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from rl_robot_control.bringup import compositions
+from rl_robot_control.bringup.deployment import running_lockstep, start_nodes
 from rl_robot_control.bringup.node_spec import NodeSpec
-from rl_robot_control.config import config_directory
+from rl_robot_control.config import config_directory, parse_settings
 from rl_robot_control.errors import ConfigurationError, RobotDescriptionError
 from rl_robot_control.policies import find_policy
 from rl_robot_control.policies.gate import read_policy
 from rl_robot_control.robots import load_robot
-from rl_robot_control.robots.hardware import RobotChoice, list_hardware, load_hardware
+from rl_robot_control.robots.hardware import HardwareSettings, RobotChoice, list_hardware, load_hardware
+from rl_robot_control.types import JointCommand
 
 ROOT = Path(__file__).resolve().parents[2]
 G1 = RobotChoice(robot='unitree_g1')
@@ -118,6 +122,26 @@ def test_order_of_the_hardware_s_controller(tmp_path):
     path.write_text(f'robot: panda\ndriver: other\ncontroller: arm\njoints: {backwards[:-1]}\n')
     with pytest.raises(RobotDescriptionError, match=r"joints of panda's controller: joint 'panda_joint1' is missing"):
         RobotChoice(robot='panda', hardware=str(path)).load()
+
+
+def test_example_of_a_hardware_file():
+    page = (ROOT / 'docs' / 'ros2_control.md').read_text()
+    text, = re.findall(r'```yaml\n(.*?)```', page, re.S)
+    said = parse_settings(yaml.safe_load(text), HardwareSettings, 'ros2_control.md')
+    assert said.controller_manager.parameters == {'robot_ip': '172.16.0.2', 'arm_id': 'panda'}
+
+
+def test_a_simulation_that_runs_already(group, monkeypatch, walk):
+    """``evaluate --backend running``: whoever simulates, it gets the policy's gains and is reset and stepped."""
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(group.domain.id))
+    start_nodes(group, compositions.simulated_robot(G1, mode='lockstep', hold=True))
+    with running_lockstep('unitree_g1', control_period=0.02, gains=walk.manifest) as backend:
+        robot = backend.robot
+        assert np.array_equal(robot.stiffness, np.array(walk.manifest.stiffness))
+        state = backend.reset(robot.default_state(1), np.array([0]))
+        after = backend.step(JointCommand(stamp=state.time, position=robot.default_position[None]))
+        assert after.time[0] == pytest.approx(0.02)
+        group.check()
 
 
 def test_a_driver_behind_ros2_control_needs_its_plugin(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import time
 from pathlib import Path
@@ -129,3 +130,63 @@ def test_deployment_says_why_not(launch, tmp_path):
     assert started.process.wait(TIMEOUT) != 0
     assert 'broken.onnx' in started.output()
     assert started.survivors() == []
+
+
+def installed(package: str) -> bool:
+    from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+    try:
+        get_package_prefix(package)
+    except (PackageNotFoundError, LookupError):
+        return False
+    return True
+
+
+@pytest.mark.skipif(not installed('robot_state_publisher') or importlib.util.find_spec('tf2_msgs') is None,
+                    reason='robot_state_publisher and tf2_msgs come with a ROS 2 installation')
+def test_monitoring(launch, domain):
+    """A namespaced robot: one tree of frames from the world to its links, markers, and nothing that moves it."""
+    from tf2_msgs.msg import TFMessage
+
+    from rl_robot_control.ros.transforms import WORLD_QOS
+    robot = launch('simulation', 'namespace:=left', 'hold:=true')
+    watcher = launch('monitoring', 'namespace:=left', 'world_frame:=world', 'y:=1.0', 'rviz:=false')
+    above, markers = {}, []
+    with Operator(domain, 'left', watch=lambda: (robot.running(), watcher.running())) as operator:
+        def keep(message: TFMessage) -> None:
+            above.update({each.child_frame_id: each.header.frame_id for each in message.transforms})
+
+        operator.node.create_subscription(TFMessage, '/tf', keep, 100)
+        operator.node.create_subscription(TFMessage, '/tf_static', keep, WORLD_QOS)
+        interface.MARKERS.subscription(operator.node, markers.append)
+        wanted = {'left/left_knee_link', 'left/pelvis', 'left/odom'}
+        operator.wait_until(lambda: wanted <= set(above) and markers, 'frames and markers come', TIMEOUT)
+        frame, way = 'left/left_knee_link', []
+        while frame in above:
+            frame = above[frame]
+            way.append(frame)
+        assert way[-3:] == ['left/pelvis', 'left/odom', 'world']
+        operator.wait_until(lambda: any(m.ns == 'text' for m in markers[-1].markers), 'the text is drawn', TIMEOUT)
+        assert all(marker.header.frame_id.startswith('left/') for marker in markers[-1].markers)
+        command = '/left/joint_group_position_controller/commands'
+        operator.wait_until(lambda: operator.node.count_publishers(command) > 0, 'the shield is known', TIMEOUT)
+        assert [info.node_name for info in operator.node.get_publishers_info_by_topic(command)] == ['shield']
+    for started in (watcher, robot):
+        assert started.interrupt() == 0, started.output()
+        assert started.survivors() == []
+
+
+def test_two_robots(launch, domain):
+    """Two launches in two namespaces; each has its own nodes and topics, and one clock is published."""
+    left = launch('simulation', 'namespace:=left', 'hold:=true')
+    right = launch('simulation', 'namespace:=right', 'hold:=true', 'clock:=false')
+    with Operator(domain, watch=lambda: (left.running(), right.running())) as operator:
+        wanted = {f'/{name}/{node}' for name in ('left', 'right') for node in ('simulation', 'shield')}
+        operator.wait_until(lambda: nodes(operator) == wanted, 'all nodes are there', TIMEOUT)
+        operator.wait_until(lambda: operator.node.count_publishers('/clock') == 1, 'one clock', TIMEOUT)
+        for name in ('left', 'right'):
+            assert [info.node_namespace for info in operator.node.get_publishers_info_by_topic(
+                f'/{name}/joint_states')] == [f'/{name}']
+        assert parameter(operator, '/right/shield', 'use_sim_time') is False
+    for started in (left, right):
+        assert started.interrupt() == 0, started.output()
+        assert started.survivors() == []
