@@ -50,6 +50,22 @@ def test_positions_say_which_state_they_answer(g1):
     assert position.decode(Float64MultiArray(data=[0.0] * 29)).answers is None
 
 
+@given(st.permutations(range(7)))
+def test_the_controller_s_own_order(order):
+    """A value goes to the joint that it is for, whatever the order, and comes back to it."""
+    panda = load_robot('panda').with_controller(joints=[f'panda_joint{1 + k}' for k in order])
+    target = np.arange(1.0, 8.0)  # joint n is to be at n rad
+    for kind, width in (('position', 1), ('effort', 1), ('drive', 5)):
+        one = make_controller(panda.with_controller(controller_type=kind), 0.02)
+        one.set_gains(np.ones(7), np.zeros(7))
+        rest = dataclasses.replace(RobotState.unknown(1, 7, 1), joint_position=np.zeros((1, 7)),
+                                   joint_velocity=np.zeros((1, 7)))
+        message = one.encode(Aim(position=target, state=rest, answers=NS))
+        assert list(message.data[::width]) == [1.0 + k for k in order]  # an effort of stiffness 1 is the position, too
+        told = one.decode(message)
+        np.testing.assert_array_equal(told.effort if kind == 'effort' else told.position, target)
+
+
 def test_a_drive_gets_five_values_for_each_joint(panda):
     drive = controller(panda, 'drive')
     message = drive.encode(Aim(position=panda.default_position))
