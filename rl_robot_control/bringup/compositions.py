@@ -154,7 +154,9 @@ def driver(choice: RobotChoice) -> list[NodeSpec]:
     hardware = choice.settings()
     if hardware is None or hardware.driver != 'unitree':
         return []
-    return [NodeSpec(name='unitree', parameters={'robot': choice.robot, 'controller': hardware.controller})]
+    own = {name: f'/{name}' for name in ('lowcmd', 'lowstate')}  # the robot's, whatever its namespace here
+    return [NodeSpec(name='unitree', remappings=own,
+                     parameters={'robot': choice.robot, 'controller': hardware.controller})]
 
 
 def monitor(choice: RobotChoice, *, frame_prefix: str = '', world_frame: str = '',

@@ -85,6 +85,7 @@ def test_training_simulates_as_the_task_says(tables):
 def test_other_nodes(tables):
     unitree = RobotChoice(robot='unitree_g1', hardware='unitree_g1')
     check([*compositions.driver(unitree), compositions.monitor(unitree), compositions.supervisor(unitree)], tables)
+    assert compositions.driver(unitree)[0].remappings == {'lowcmd': '/lowcmd', 'lowstate': '/lowstate'}
     assert compositions.driver(G1) == compositions.driver(RobotChoice(robot='panda', hardware='panda')) == []
 
 

@@ -136,7 +136,7 @@ def installed(package: str) -> bool:
     from ament_index_python.packages import PackageNotFoundError, get_package_prefix
     try:
         get_package_prefix(package)
-    except (PackageNotFoundError, LookupError):
+    except (PackageNotFoundError, LookupError, OSError):  # OSError: no AMENT_PREFIX_PATH
         return False
     return True
 

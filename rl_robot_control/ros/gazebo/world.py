@@ -36,7 +36,7 @@ LONGEST_WAY = 5.0  # simulated time until the joints must be there [s]
 JITTER = 5_000_000  # [ns]
 PATIENCE = 0.25  # with the last sample of a control period [s]
 QUIET = 0.1  # without a newer state that counts as quiet [s]
-STRICT = 2  # SwitchController's strictness: all or nothing
+BEST_EFFORT, STRICT = 1, 2  # SwitchController's strictness: what can be done, or all or nothing
 
 
 class GazeboWorld:
@@ -233,7 +233,8 @@ class GazeboWorld:
     def _switch(self, deactivate: bool) -> None:
         kind = service_type('controller_manager_msgs/srv/SwitchController')
         controller = self._robot.settings.topics.controller
-        request = kind.Request(strictness=STRICT, activate_asap=True)
+        # After a reset that failed it is inactive already.
+        request = kind.Request(strictness=BEST_EFFORT if deactivate else STRICT, activate_asap=True)
         (request.deactivate_controllers if deactivate else request.activate_controllers).append(controller)
         request.timeout.sec = math.ceil(self._timeout)
         # It is made in the controller manager's update, so Gazebo must move for it.
