@@ -30,4 +30,4 @@ def _actions(given: launching.Given) -> list[Action]:
     actions = [launching.node(spec, given) for spec in specs]
     if hardware.driver == 'ros2_control':
         actions = ros2_control.hardware(robot, hardware.controller_manager, given) + actions
-    return actions + launching.rviz(given, choice.robot)
+    return actions + launching.rviz(given, choice.robot, described=hardware.driver == 'ros2_control')

@@ -14,8 +14,8 @@ from rl_robot_control.bringup import launching
 from rl_robot_control.bringup.compositions import monitor
 from rl_robot_control.robots.ros2_control import as_text, with_file_uris
 
-ARGUMENTS = ('robot', 'namespace', 'hardware', 'world_frame', 'x', 'y', 'rviz', 'rviz_config', 'rqt', 'use_sim_time',
-             'secure', 'monitor_parameters')
+ARGUMENTS = ('robot', 'namespace', 'hardware', 'world_frame', 'x', 'y', 'description', 'rviz', 'rviz_config', 'rqt',
+             'use_sim_time', 'secure', 'monitor_parameters')
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -27,8 +27,9 @@ def _actions(given: launching.Given) -> list[Action]:
     choice, prefix, time = given.robot(), launching.frame_prefix(given), [{'use_sim_time': given.simulated()}]
     watcher = monitor(choice, frame_prefix=prefix, world_frame=given.text('world_frame'),
                       origin=(given.number('x'), given.number('y'), 0.0))
-    actions = [launching.robot_state_publisher(as_text(with_file_uris(choice.load())), given),
-               launching.node(watcher, given)]
+    actions = [launching.node(watcher, given)]
+    if given.flag('description'):
+        actions.append(launching.robot_state_publisher(as_text(with_file_uris(choice.load())), given))
     if given.flag('rviz'):
         config = launching.rviz_config(given.text('rviz_config'), prefix)
         actions.append(Node(package='rviz2', executable='rviz2', output='screen', parameters=time,

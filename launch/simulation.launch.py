@@ -33,4 +33,4 @@ def _actions(given: launching.Given) -> list[Action]:
     elif gz:  # Gazebo needs no simulation node in its own time
         engine, specs = gazebo.running(choice.load(), given), [shield(choice, ros2_control=True)]
     nodes = [launching.node(spec, given) for spec in specs]
-    return [*engine, *nodes, *launching.rviz(given, choice.robot)]
+    return [*engine, *nodes, *launching.rviz(given, choice.robot, described=gz and mode != 'lockstep')]

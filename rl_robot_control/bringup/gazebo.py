@@ -8,6 +8,8 @@ case: the controller manager in it needs that before it can be advanced.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from launch import Action
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -19,14 +21,13 @@ from rl_robot_control.bringup import launching, ros2_control
 from rl_robot_control.bringup.launching import Given
 from rl_robot_control.config import config_directory
 from rl_robot_control.robots import RobotModel
-from rl_robot_control.robots.gazebo import WORLD, bridge, controller_manager, description, gazebo_name
+from rl_robot_control.robots.gazebo import bridge, controller_manager, description, gazebo_name, world_name
 from rl_robot_control.robots.ros2_control import as_text, controllers_file, spawn_order
 
 # In lock-step a burst of steps outruns a broadcaster's publisher, which then drops samples, the last one too; so fewer.
 STEPPED_RATE = 100  # of the controller manager [Hz]
 STEPPED = 'gazebo'  # namespace of what is Gazebo's own, where the simulation node advances it
-WORLD_CONTROL = f'/world/{WORLD}/control@ros_gz_interfaces/srv/ControlWorld'
-SET_POSE = f'/world/{WORLD}/set_pose@ros_gz_interfaces/srv/SetEntityPose'
+SERVICES = ('control@ros_gz_interfaces/srv/ControlWorld', 'set_pose@ros_gz_interfaces/srv/SetEntityPose')
 
 
 def running(robot: RobotModel, given: Given) -> list[Action]:
@@ -48,7 +49,8 @@ def stepped(robot: RobotModel, given: Given, held: bool) -> list[Action]:
 
 def _gazebo(robot: RobotModel, given: Given, namespace: str, paused: bool, held: bool) -> list[Action]:
     manager = controller_manager(robot, STEPPED_RATE) if paused else controller_manager(robot)
-    name = gazebo_name(robot, given.text('namespace').strip('/'))
+    name, world = gazebo_name(robot, given.text('namespace').strip('/')), _world(given)
+    here = world_name(Path(world))
     controllers = launching.temporary_yaml(controllers_file(robot, manager), 'controllers')
     # An independent description: what RViz shows has no Gazebo in it.
     root = description(robot, manager, controllers, name, namespace, held=held)
@@ -58,15 +60,19 @@ def _gazebo(robot: RobotModel, given: Given, namespace: str, paused: bool, held:
                          'robot_description': as_text(root), 'frame_prefix': launching.frame_prefix(given)})])
     height = 0.0 if held or not robot.floating else robot.settings.base.height
     spawn = Node(package='ros_gz_sim', executable='create', namespace=namespace, output='screen',
-                 arguments=['-world', WORLD, '-topic', 'robot_description', '-name', name, '-z', f'{height:g}'])
+                 arguments=['-world', here, '-topic', 'robot_description', '-name', name, '-z', f'{height:g}'])
     passed = Node(package='ros_gz_bridge', executable='parameter_bridge', namespace=namespace, output='screen',
-                  arguments=[WORLD_CONTROL, SET_POSE], parameters=[{'config_file': topics}])
-    return [_server(given, paused), publisher, spawn, passed,
+                  arguments=[f'/world/{here}/{service}' for service in SERVICES], parameters=[{'config_file': topics}])
+    return [_server(given, world, paused), publisher, spawn, passed,
             ros2_control.spawner('controller_manager', controllers, spawn_order(robot, manager), namespace)]
 
 
-def _server(given: Given, paused: bool) -> IncludeLaunchDescription:
-    world = given.file('world') or str(config_directory() / 'gazebo' / 'world.sdf')
+def _world(given: Given) -> str:
+    """Path of the world's SDF file."""
+    return given.file('world') or str(config_directory() / 'gazebo' / 'world.sdf')
+
+
+def _server(given: Given, world: str, paused: bool) -> IncludeLaunchDescription:
     words = ('' if given.flag('gui') else '-s ') + ('' if paused else '-r ') + world
     source = PathJoinSubstitution([FindPackageShare('ros_gz_sim'), 'launch', 'gz_sim.launch.py'])
     return IncludeLaunchDescription(PythonLaunchDescriptionSource(source), launch_arguments={

@@ -60,6 +60,7 @@ ARGUMENTS = {
     'autostart': _flag('Configure and activate the policy without being asked to'),
     'shield': _flag('Start the shield, too', default='true'),
     'rqt': _flag('Show rqt with the diagnostics and the velocity command'),
+    'description': _flag('Start robot_state_publisher, too; not where another one publishes the same', default='true'),
     'rviz_config': Argument(default='deployment', description='Name in config/rviz, or path of a file'),
     'world_frame': Argument(description="Frame above the robot's odom; empty: none"),
     'x': Argument(default='0.0', description="Where the robot's odom lies in the world frame [m]"),

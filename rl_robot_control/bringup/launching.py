@@ -148,17 +148,19 @@ def temporary_yaml(content: Any, stem: str) -> str:
     return file.name
 
 
-def rviz(given: Given, robot: str, config: str = 'deployment') -> list[Action]:
+def rviz(given: Given, robot: str, config: str = 'deployment', described: bool = False) -> list[Action]:
     """RViz and what it shows, if the arguments ask for it.
 
     Args:
         given: The launch's arguments.
         robot: Name of the robot, or path of its YAML file.
         config: Name in ``config/rviz``.
+        described: Whether a robot_state_publisher is started in any case.
     """
     if not given.flag('rviz'):
         return []
     return [include('monitoring', robot=robot, namespace=given.text('namespace'), rviz_config=config,
+                    description='false' if described else 'true',
                     use_sim_time='true' if given.simulated() else 'false')]
 
 

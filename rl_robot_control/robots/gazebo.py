@@ -6,14 +6,15 @@ Text and plain data; needs neither ROS nor Gazebo.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 from typing import Any
 
 from rl_robot_control.config import config_directory, load_yaml
+from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.robots.hardware import ControllerManagerSettings
 from rl_robot_control.robots.model import RobotModel
 from rl_robot_control.robots.ros2_control import with_interfaces
 
-WORLD = 'rl_robot_control'  # name of the world in config/gazebo/world.sdf
 PLUGIN, SYSTEM = 'gz_ros2_control-system', 'gz_ros2_control::GazeboSimROS2ControlPlugin'
 HARDWARE = 'gz_ros2_control/GazeboSimSystem'
 POSITION_RATE = 50.0  # velocity per position error that moves the joints [1/s]; gz_ros2_control's default at 500 Hz
@@ -58,6 +59,21 @@ def description(robot: RobotModel, manager: ControllerManagerSettings, controlle
     _text(odometry, dimensions=3, odom_frame='odom', robot_base_frame=base.link, odom_topic=f'/{name}/odom',
           odom_publish_frequency=ODOMETRY_RATE, xyz_offset=f'0 0 {height:g}')
     return root
+
+
+def world_name(path: Path) -> str:
+    """Name of the world in an SDF file, by which Gazebo's services are called.
+
+    Raises:
+        ConfigurationError: The file is no SDF, or has no world.
+    """
+    try:
+        world = ElementTree.parse(path).getroot().find('world')
+    except (OSError, ElementTree.ParseError) as error:
+        raise ConfigurationError(f'{path}: cannot be read as SDF: {error}.') from error
+    if world is None or not world.get('name'):
+        raise ConfigurationError(f'{path}: holds no <world> with a name; give an SDF file of a world.')
+    return world.get('name')
 
 
 def gazebo_name(robot: RobotModel, namespace: str = '') -> str:

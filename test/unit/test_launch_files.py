@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,25 @@ def test_the_file_s_own_commands(path):
         if words[:3] == ['ros2', 'launch', 'rl_robot_control']:
             target = declared(ROOT / 'launch' / words[3])
             assert {word.partition(':=')[0] for word in words[4:]} <= set(target), line
+
+
+def packages() -> set[str]:
+    """Other packages whose executables or launch files are started."""
+    found = set()
+    for path in [*FILES, *COMMON, ROOT / 'rl_robot_control' / 'bringup' / 'compositions.py']:
+        for call in calls(path):
+            names = [keyword.value for keyword in call.keywords if keyword.arg == 'package']
+            if isinstance(call.func, ast.Name) and call.func.id == 'FindPackageShare':
+                names += call.args
+            found |= {name.value for name in names if isinstance(name, ast.Constant)}
+    return found
+
+
+def test_every_package_that_is_started_is_declared_or_named():
+    """In package.xml, or in README's table of what is installed when it is wanted."""
+    declared_there = {element.text for element in ElementTree.parse(ROOT / 'package.xml').getroot()}
+    table = (ROOT / 'README.md').read_text().partition('| what | pip alone |')[2].partition('\n\n')[0]
+    parts = {'ros_gz_sim': 'ros-gz', 'ros_gz_bridge': 'ros-gz', 'controller_manager': 'ros2-control'}
+    assert {'robot_state_publisher', 'controller_manager', 'ros_gz_sim', 'rviz2'} <= packages()
+    for name in packages():
+        assert name in declared_there or f'-{parts.get(name, name.replace("_", "-"))}' in table, name

@@ -18,7 +18,7 @@ from rclpy.duration import Duration
 
 from rl_robot_control.errors import BackendError, BackendTimeoutError
 from rl_robot_control.robots import RobotModel
-from rl_robot_control.robots.gazebo import WORLD, gazebo_name
+from rl_robot_control.robots.gazebo import gazebo_name
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.controllers import Aim, make_controller
 from rl_robot_control.ros.conversions import StateDecoder
@@ -28,6 +28,7 @@ from rl_robot_control.ros.wire import stamp_of
 from rl_robot_control.types import FloatArray, InitialState, JointCommand, RobotState
 
 NAMESPACE = 'gazebo'  # below the robot's
+SET_POSE = 'ros_gz_interfaces/srv/SetEntityPose'
 LIFT = 1.0  # of a floating base while its joints are brought to their pose, so that they meet nothing [m]
 POSE_TOLERANCE = 0.01  # of each joint after a reset [rad]
 SPEED_TOLERANCE = 0.1  # likewise [rad/s]
@@ -249,11 +250,14 @@ class GazeboWorld:
         """Put a floating base somewhere."""
         if self._held:
             return
-        kind = service_type('ros_gz_interfaces/srv/SetEntityPose')
+        kind, offered = service_type(SET_POSE), self._calls.services(SET_POSE)
+        if not offered:
+            raise BackendError(f"nobody offers '{SET_POSE}', so '{self._name}' cannot be placed; bridge "
+                               '/world/<name>/set_pose (docs/gazebo.md).')
         request = kind.Request()
         request.entity.name, request.entity.type = self._name, request.entity.MODEL
         request.pose = _pose(initial.base_position[0] + [0.0, 0.0, lift], initial.base_quaternion[0])
-        if not self._calls.call(kind, f'/world/{WORLD}/set_pose', request).success:
+        if not self._calls.call(kind, offered[0], request).success:
             raise BackendError(f"Gazebo refuses to place '{self._name}'; was the robot spawned under this name?")
 
 

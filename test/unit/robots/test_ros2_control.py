@@ -12,7 +12,7 @@ import yaml
 from rl_robot_control.config import config_directory
 from rl_robot_control.errors import ConfigurationError, RobotDescriptionError, UnknownNameError
 from rl_robot_control.robots import load_robot
-from rl_robot_control.robots.gazebo import WORLD, bridge, controller_manager, description, gazebo_name
+from rl_robot_control.robots.gazebo import bridge, controller_manager, description, gazebo_name, world_name
 from rl_robot_control.robots.hardware import ControllerManagerSettings
 from rl_robot_control.robots.ros2_control import (
     FORWARD,
@@ -162,10 +162,20 @@ def test_two_robots_have_topics_of_their_own():
 def test_world_has_what_lock_step_needs():
     root = ElementTree.parse(config_directory() / 'gazebo' / 'world.sdf').getroot()
     world = root.find('world')
-    assert world.get('name') == WORLD
+    assert world.get('name') == world_name(config_directory() / 'gazebo' / 'world.sdf') == 'rl_robot_control'
     assert float(world.findtext('physics/max_step_size')) == 0.001
     systems = {plugin.get('name').rpartition('::')[2] for plugin in world.findall('plugin')}
     assert {'Physics', 'UserCommands', 'Imu'} <= systems  # advance, spawn and place, measure
+
+
+@pytest.mark.parametrize(('content', 'reason'), [('<sdf><model/></sdf>', 'holds no <world> with a name'),
+                                                 ('world', 'cannot be read as SDF'), (None, 'cannot be read as SDF')])
+def test_a_file_without_a_world(content, reason, tmp_path):
+    path = tmp_path / 'my.sdf'
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigurationError, match=reason):
+        world_name(path)
 
 
 @pytest.mark.skipif(GZ is None, reason="Gazebo's command `gz` (or `ign`) is not installed")
