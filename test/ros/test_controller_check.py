@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 
 import pytest
+from rcl_interfaces.msg import ParameterValue
 from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
 from rl_robot_control.errors import BackendError
 from rl_robot_control.ros import interface
+from rl_robot_control.ros.controller_check import ControllerCheck
 from rl_robot_control.ros.conversions import CommandCodec
 
 TIMEOUT = 20.0  # for anything that must happen, on a loaded machine [s]
@@ -66,19 +68,41 @@ def test_right_order(rig, g1):
     rig.operator.wait_until(lambda: rig.commands, 'commands come', TIMEOUT)
 
 
-@pytest.mark.parametrize(('joints', 'forwards', 'fault'), [
-    (lambda names: [names[1], names[0], *names[2:]], 'position', "joint 0 is 'left_hip_roll_joint', and the shield"),
-    (lambda names: names[:-1], 'position', "joint 'right_wrist_yaw_joint' is missing"),
-    (lambda names: [], 'position', r"joint 'left_hip_pitch_joint' \(and 28 more\) is missing"),
-    (lambda names: names, 'effort', "forwards values for 'effort', and is sent them for 'position'"),
-])
-def test_wrong_joints_latch(rig, g1, joints, forwards, fault):
-    rig.serve(joints(g1.joint_names), forwards)
+def test_wrong_joints_latch(rig, g1):
+    names = g1.joint_names
+    rig.serve([names[1], names[0], *names[2:]])
     rig.start()
     rig.wait('shield', 'mode', 'LATCHED')
-    with pytest.raises(BackendError, match=fault):
+    with pytest.raises(BackendError, match="joint 0 is 'left_hip_roll_joint', and the shield"):
         rig.operator.trigger(interface.REARM)
     assert rig.commands == []
+
+
+@pytest.mark.parametrize(('joints', 'forwards', 'fault'), [
+    (lambda names: names, 'position', ''),
+    (lambda names: names, '', ''),  # a trajectory controller has no interface_name
+    (lambda names: names[:-1], 'position', "joint 'right_wrist_yaw_joint' is missing"),
+    (lambda names: [], 'position', "joint 'left_hip_pitch_joint' (and 28 more) is missing"),
+    (lambda names: names, 'effort', "forwards values for 'effort', and is sent them for 'position'"),
+])
+def test_what_a_controller_may_say(operator, g1, joints, forwards, fault):
+    """In one process: this node asks itself."""
+    def answer(request, response):
+        values = {'joints': list(joints(g1.joint_names)), 'interface_name': forwards}
+        response.values = [Parameter(name, value=values[name]).get_parameter_value() if values[name] else
+                           ParameterValue() for name in request.names]
+        return response
+
+    check = ControllerCheck(operator.node, g1, required=True)
+    assert not check.cleared and check.describe() == 'not heard yet'
+    operator.node.create_service(GetParameters, f'{g1.settings.topics.controller}/get_parameters', answer)
+
+    def known():
+        check.look(time.monotonic())
+        return check.describe() != 'not heard yet'
+
+    operator.wait_until(known, 'the answer comes', TIMEOUT)
+    assert fault in check.fault and check.cleared == (not fault)
 
 
 def test_a_required_controller_that_is_not_there_is_sent_nothing(rig, g1):
