@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.executors import MultiThreadedExecutor
+from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool, Trigger
 
@@ -125,14 +125,19 @@ def test_missing_messages_are_named():
 
 
 class Stand:
-    """A participant in a thread of its own, for services that the code under test waits for."""
+    """A participant in a thread of its own, for services that the code under test waits for.
 
-    def __init__(self):
+    Args:
+        threads: How many callbacks may be under way at once.
+    """
+
+    def __init__(self, threads=1):
         self.context = rclpy.Context()
         rclpy.init(context=self.context, signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node('stand_in', context=self.context, use_global_arguments=False)
         self.group = ReentrantCallbackGroup()
-        self.executor = MultiThreadedExecutor(4, context=self.context)
+        self.executor = (SingleThreadedExecutor(context=self.context) if threads == 1 else
+                         MultiThreadedExecutor(threads, context=self.context))
         self.executor.add_node(self.node)
         self.thread = threading.Thread(target=self._spin)
         self.thread.start()
@@ -160,13 +165,23 @@ def stand(group, monkeypatch):
 
 
 @pytest.fixture
-def calls(stand):
+def busy_stand(group, monkeypatch):
+    """One that answers a call while it still works at another."""
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(group.domain.id))
+    someone = Stand(threads=4)
+    yield someone
+    someone.close()
+
+
+@pytest.fixture
+def calls(group, monkeypatch):
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(group.domain.id))
     someone = Calls('caller', '/', 1.0)
     yield someone
     someone.close()
 
 
-def test_a_late_answer_is_nobody_s(stand, calls):
+def test_a_late_answer_is_nobody_s(busy_stand, calls):
     """It comes after its time-out, and the next call gets its own answer and not that one."""
     waits = [1.5, 0.0]
 
@@ -176,13 +191,13 @@ def test_a_late_answer_is_nobody_s(stand, calls):
         response.success, response.message = True, str(number)
         return response
 
-    stand.serve(Trigger, 'step', answer)
+    busy_stand.serve(Trigger, 'step', answer)
     with pytest.raises(BackendTimeoutError, match=r"service '/step' did not answer within 1 s\."):
         calls.call(Trigger, 'step', Trigger.Request())
     assert calls.call(Trigger, 'step', Trigger.Request()).message == '1'
 
 
-def test_answers_out_of_order_find_their_calls(stand, calls):
+def test_answers_out_of_order_find_their_calls(busy_stand, calls):
     """The answer to a call that was given up comes while the next one is waited for."""
     released = threading.Event()
 
@@ -192,7 +207,7 @@ def test_answers_out_of_order_find_their_calls(stand, calls):
         response.success, response.message = request.data, 'first' if request.data else 'second'
         return response
 
-    stand.serve(SetBool, 'step', answer)
+    busy_stand.serve(SetBool, 'step', answer)
     with pytest.raises(BackendTimeoutError):
         calls.call(SetBool, 'step', SetBool.Request(data=True))
     released.set()
@@ -204,14 +219,14 @@ def test_a_service_that_is_not_there(calls):
         calls.call(Trigger, 'nowhere', Trigger.Request())
 
 
-def test_something_is_done_meanwhile(stand, calls):
+def test_something_is_done_meanwhile(busy_stand, calls):
     done = threading.Event()
 
     def answer(request, response):
         response.success = done.wait(TIMEOUT)
         return response
 
-    stand.serve(Trigger, 'switch', answer)
+    busy_stand.serve(Trigger, 'switch', answer)
     assert calls.call(Trigger, 'switch', Trigger.Request(), meanwhile=done.set).success
 
 
