@@ -36,7 +36,7 @@ def _actions(given: launching.Given) -> list[Action]:
     if given.text('driver') != 'auto':
         inference['driver'] = given.text('driver')
     specs = deployment(policy, choice, inference, sim=sim, ros2_control=given.flag('ros2_control'),
-                       publish_clock=given.flag('clock'))
+                       publish_clock=given.flag('clock'), hold=given.flag('hold'))
     nodes = [launching.node(spec, given) for spec in specs]
     if sim == 'gazebo':
         nodes = gazebo.running(choice.load(), given) + nodes

@@ -106,7 +106,8 @@ def training(robot: str, task: str, learner: Mapping[str, Any], *, simulator: st
 
 
 def deployment(policy: CheckedModel, choice: RobotChoice, inference: Mapping[str, Any] | None = None, *,
-               sim: str = 'mujoco', ros2_control: bool = False, publish_clock: bool = True) -> list[NodeSpec]:
+               sim: str = 'mujoco', ros2_control: bool = False, publish_clock: bool = True,
+               hold: bool = True) -> list[NodeSpec]:
     """A policy on a robot in real time: the simulated robot, its shield, the supervisor, the inference node.
 
     Args:
@@ -116,10 +117,11 @@ def deployment(policy: CheckedModel, choice: RobotChoice, inference: Mapping[str
         sim: ``mujoco``; else the robot is there, whatever it is.
         ros2_control: Whether a controller manager stands between the shield and the simulated robot.
         publish_clock: Whether the simulation's time is the graph's.
+        hold: Whether the simulated base is held, as a gantry would, until ``simulation/release``.
     """
     manifest, simulated = policy.manifest, sim == 'mujoco'
     ros2_control = ros2_control or sim == 'gazebo'
-    robot = simulated_robot(choice, hold=True, policy=manifest, publish_clock=publish_clock,
+    robot = simulated_robot(choice, hold=hold, policy=manifest, publish_clock=publish_clock,
                             ros2_control=ros2_control) if simulated else [
                                 shield(choice, policy=manifest, ros2_control=ros2_control)]
     driver = {'driver': 'simulation' if simulated else ''}

@@ -73,6 +73,12 @@ def test_behind_ros2_control_the_simulation_is_the_hardware(walk):
     assert simulation.remappings == {'joint_states': compositions.SIMULATED_STATES}
 
 
+@pytest.mark.parametrize('hold', [True, False])
+def test_the_robot_hangs_if_it_is_asked_to(walk, hold):
+    simulation = compositions.deployment(walk, G1, hold=hold)[0]
+    assert simulation.parameters['hold_until_command'] is hold
+
+
 def test_training_simulates_as_the_task_says(tables):
     specs = compositions.training('unitree_g1', 'reach', {'out': 'run'})
     check(specs, tables)
