@@ -39,10 +39,9 @@ def simulated_robot(choice: RobotChoice, *, mode: str = 'realtime', hold: bool =
     """
     kind = choice.load().settings.topics.controller_type
     # An effort is good for one state: with the drives' loop closed over topics, states must come faster.
-    period = 0.002 if kind == 'effort' else 0.005
-    values = {'mode': mode, 'timestep': period, 'publish_period': period, 'hold_until_command': hold,
-              'publish_clock': publish_clock and simulator != 'gazebo', 'simulator': simulator,
-              **gain_parameters(policy)}
+    faster = {'timestep': 0.002, 'publish_period': 0.002} if kind == 'effort' else {}
+    values = {'mode': mode, 'hold_until_command': hold, 'publish_clock': publish_clock and simulator != 'gazebo',
+              'simulator': simulator, **faster, **gain_parameters(policy)}
     reached, renamed = choice.parameters(), {}
     if ros2_control:
         reached = {'robot': choice.robot, 'controller': SIMULATED_COMMANDS, 'controller_type': 'joint_state'}

@@ -79,6 +79,12 @@ def test_the_robot_hangs_if_it_is_asked_to(walk, hold):
     assert simulation.parameters['hold_until_command'] is hold
 
 
+def test_efforts_need_faster_states_and_nothing_else_overrides_the_parameter_file(walk):
+    effort = compositions.deployment(walk, RobotChoice(robot='unitree_g1', controller_type='effort'))[0].parameters
+    assert effort['timestep'] == effort['publish_period'] == 0.002
+    assert not {'timestep', 'publish_period', 'collisions'} & set(compositions.deployment(walk, G1)[0].parameters)
+
+
 def test_training_simulates_as_the_task_says(tables):
     specs = compositions.training('unitree_g1', 'reach', {'out': 'run'})
     check(specs, tables)
