@@ -86,6 +86,9 @@ class Operator:
         Returns:
             Whether the node made it.
         """
+        # A node of that name that was killed is believed to be there for a while, and a request to it is lost; this one
+        # must not be sent twice, so first whoever lives has to answer something that may.
+        self.lifecycle_state(node, timeout)
         request = ChangeState.Request(transition=Transition(id=TRANSITIONS[transition]))
         return self.call(ChangeState, f'{node}/change_state', request, timeout).success
 
