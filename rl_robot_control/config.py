@@ -62,11 +62,11 @@ def find_config(kind: str, name: str) -> Path:
     """
     if name.endswith(('.yaml', '.yml')):
         if not Path(name).is_file():
-            raise ConfigurationError(f"{kind[:-1]} file '{name}' does not exist.")
+            raise ConfigurationError(f"{kind.removesuffix('s')} file '{name}' does not exist.")
         return Path(name)
     path = config_directory() / kind / f'{name}.yaml'
     if not path.is_file():
-        raise UnknownNameError(kind[:-1], name, config_names(kind))
+        raise UnknownNameError(kind.removesuffix('s'), name, config_names(kind))
     return path
 
 

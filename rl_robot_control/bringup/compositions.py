@@ -14,6 +14,7 @@ from rl_robot_control.bringup.node_spec import NodeSpec
 from rl_robot_control.config import to_plain
 from rl_robot_control.policies.gate import CheckedModel
 from rl_robot_control.policies.manifest import Manifest
+from rl_robot_control.policies.matching import check_robot, policy_robot
 from rl_robot_control.robots import load_robot
 from rl_robot_control.robots.hardware import RobotChoice
 from rl_robot_control.robots.ros2_control import component_name
@@ -117,8 +118,13 @@ def deployment(policy: CheckedModel, choice: RobotChoice, inference: Mapping[str
         ros2_control: Whether a controller manager stands between the shield and the simulated robot.
         publish_clock: Whether the simulation's time is the graph's.
         hold: Whether the simulated base is held, as a gantry would, until ``simulation/release``.
+
+    Raises:
+        PolicyError: The policy is another robot's.
     """
     manifest, simulated = policy.manifest, sim == 'mujoco'
+    # The nodes would find out, each in its own words.
+    check_robot(manifest, policy_robot(manifest, choice.load()), policy.path.name)
     ros2_control = ros2_control or sim == 'gazebo'
     robot = simulated_robot(choice, hold=hold, policy=manifest, publish_clock=publish_clock,
                             ros2_control=ros2_control) if simulated else [

@@ -14,7 +14,7 @@ from rl_robot_control.bringup import compositions
 from rl_robot_control.bringup.deployment import running_lockstep, start_nodes
 from rl_robot_control.bringup.node_spec import NodeSpec
 from rl_robot_control.config import config_directory, parse_settings
-from rl_robot_control.errors import ConfigurationError, RobotDescriptionError
+from rl_robot_control.errors import ConfigurationError, PolicyError, RobotDescriptionError
 from rl_robot_control.policies import find_policy
 from rl_robot_control.policies.gate import read_policy
 from rl_robot_control.robots import load_robot
@@ -77,6 +77,11 @@ def test_behind_ros2_control_the_simulation_is_the_hardware(walk):
 def test_the_robot_hangs_if_it_is_asked_to(walk, hold):
     simulation = compositions.deployment(walk, G1, hold=hold)[0]
     assert simulation.parameters['hold_until_command'] is hold
+
+
+def test_a_policy_of_another_robot_is_refused_before_anything_starts(walk):
+    with pytest.raises(PolicyError, match="was trained for the robot 'unitree_g1', not for 'panda'"):
+        compositions.deployment(walk, RobotChoice(robot='panda'))
 
 
 def test_efforts_need_faster_states_and_nothing_else_overrides_the_parameter_file(walk):
