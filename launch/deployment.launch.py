@@ -45,5 +45,5 @@ def _actions(given: launching.Given) -> list[Action]:
     elif sim == 'none' and choice.hardware:
         nodes.insert(0, launching.include('hardware', shield='false', use_sim_time='false', robot=choice.robot,
                                           **given.passed_on('hardware', 'namespace', 'controllers')))
-    managed = sim == 'gazebo' or given.flag('ros2_control')
-    return nodes + launching.rviz(given, choice.robot, described=managed)
+    described = sim == 'gazebo' or given.flag('ros2_control') or (sim == 'none' and choice.managed)
+    return nodes + launching.rviz(given, choice.robot, described=described)

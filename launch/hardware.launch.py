@@ -28,6 +28,6 @@ def _actions(given: launching.Given) -> list[Action]:
     if given.flag('shield'):
         specs += [shield(choice), supervisor(choice)]
     actions = [launching.node(spec, given) for spec in specs]
-    if hardware.driver == 'ros2_control':
+    if choice.managed:
         actions = ros2_control.hardware(robot, hardware.controller_manager, given) + actions
-    return actions + launching.rviz(given, choice.robot, described=hardware.driver == 'ros2_control')
+    return actions + launching.rviz(given, choice.robot, described=choice.managed)

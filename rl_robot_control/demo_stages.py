@@ -177,8 +177,10 @@ def _network(folder: Any, settings: Any, env: Any, observation: Any, privileged:
 
 
 def _lockstep(context: StageContext) -> Any:
+    """The simulation and the shield in lock-step, in processes of their own; gives the backend over topics."""
     from rl_robot_control.bringup.deployment import bring_up_lockstep
     from rl_robot_control.tasks.task import load_task
+    context.progress('starting the processes', 0.0)
     wanted = context.settings
     task = load_task(wanted.task, load_robot(wanted.robot))
     return bring_up_lockstep(wanted.robot, control_period=task.control_period, physics=task.settings.training_physics,

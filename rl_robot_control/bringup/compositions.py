@@ -62,8 +62,7 @@ def shield(choice: RobotChoice, *, mode: str = 'realtime', policy: Manifest | No
         ros2_control: Whether it stands behind a controller manager, also where its hardware does not say so.
     """
     more = {} if policy is None else {'control_period': policy.control_period}
-    hardware = choice.settings()
-    if ros2_control or (hardware is not None and hardware.driver == 'ros2_control'):
+    if ros2_control or choice.managed:
         more['require_controller'] = True
     return NodeSpec(name='shield', remappings=_state_topics(choice),
                     parameters={**choice.parameters(), 'mode': mode, **more, **gain_parameters(policy)})
@@ -83,7 +82,7 @@ def lockstep(robot: str, control_period: float, physics: PhysicsSettings | None 
     """
     physics, gains = physics or PhysicsSettings(), gain_parameters(policy)
     values = {'robot': robot, 'mode': 'lockstep', 'control_period': control_period, **gains}
-    simulation = {**values, 'hold_until_command': held, **physics_parameters(physics),
+    simulation = {**values, 'hold_until_command': held, **to_plain(physics),
                   'simulator': simulator, 'publish_clock': simulator != 'gazebo'}
     distances = physics.collisions == 'full'  # else links pass each other
     return [NodeSpec(name='simulation', parameters=simulation),
@@ -144,7 +143,7 @@ def supervisor(choice: RobotChoice, *, ros2_control: bool = False) -> NodeSpec:
     """
     hardware, side = choice.settings(), {}
     component = component_name(choice.load().name)
-    if hardware is not None and hardware.driver == 'ros2_control':
+    if choice.managed:
         manager = hardware.controller_manager
         side = {'robot_side': 'ros2_control', 'controller_manager': manager.name,
                 'damping_controller': manager.damping_controller,
@@ -178,11 +177,6 @@ def monitor(choice: RobotChoice, *, frame_prefix: str = '', world_frame: str = '
     """
     return NodeSpec(name='monitor', remappings=_state_topics(choice), parameters={
         **choice.parameters(), 'frame_prefix': frame_prefix, 'world_frame': world_frame, 'world_origin': origin})
-
-
-def physics_parameters(physics: PhysicsSettings) -> dict[str, Any]:
-    """The simulation node's parameters of the same names."""
-    return to_plain(physics)
 
 
 def _state_topics(choice: RobotChoice) -> dict[str, str]:

@@ -91,13 +91,12 @@ def description(names: Iterable[str], actions: Callable[[Given], list[Action]], 
                               OpaqueFunction(function=lambda context: actions(Given(context)))])
 
 
-def node(spec: NodeSpec, given: Given, **more: Any) -> Node:
+def node(spec: NodeSpec, given: Given) -> Node:
     """The action that starts a node.
 
     Args:
         spec: From a composition.
         given: Namespace, parameter files and ``use_sim_time`` come from there.
-        more: For ``launch_ros.actions.Node``.
     """
     files = [given.file(f'{spec.name}_parameters') or spec.defaults] if spec.package == PACKAGE else []
     own_clock = spec.name == 'simulation'  # it makes the time
@@ -105,8 +104,8 @@ def node(spec: NodeSpec, given: Given, **more: Any) -> Node:
     kind = LifecycleNode if spec.lifecycle else Node
     return kind(package=spec.package, executable=spec.program, name=spec.name, namespace=given.text('namespace'),
                 output='screen', parameters=[*map(str, files), parameters(values)],
-                remappings=list(spec.remappings.items()), arguments=list(spec.arguments),
-                ros_arguments=['--enclave', f'/{PACKAGE}/{spec.name}'] if given.flag('secure') else [], **more)
+                remappings=list(spec.remappings.items()),
+                ros_arguments=['--enclave', f'/{PACKAGE}/{spec.name}'] if given.flag('secure') else [])
 
 
 def parameters(values: dict[str, Any]) -> dict[str, Any]:

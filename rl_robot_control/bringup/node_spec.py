@@ -22,7 +22,6 @@ class NodeSpec:
         executable: Empty: ``<name>_node``.
         parameters: Values by name; they go before those of ``defaults``.
         remappings: New names by old ones.
-        arguments: Words for the command line.
         lifecycle: Whether it is a managed node.
     """
 
@@ -31,7 +30,6 @@ class NodeSpec:
     executable: str = ''
     parameters: Mapping[str, Any] = field(default_factory=dict)
     remappings: Mapping[str, str] = field(default_factory=dict)
-    arguments: tuple[str, ...] = ()
     lifecycle: bool = False
 
     @property

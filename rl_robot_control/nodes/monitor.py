@@ -25,6 +25,7 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 from rl_robot_control.ros import interface
+from rl_robot_control.ros.diagnostics import value_of
 from rl_robot_control.ros.markers import Scene, SceneMarkers
 from rl_robot_control.ros.parameters import ROBOT_ROWS, Parameter, ParameterTable, check_length, declare_robot
 from rl_robot_control.ros.runtime import run_node
@@ -108,7 +109,7 @@ class MonitorNode(Node):
         """What is known now; what is older than ``FRESH`` is not."""
         odom, command = self._latest('odom'), self._latest('commanded')
         shield, corrections = self._latest('status shield', FRESH_STATUS), self._latest('status corrections')
-        mode = _value(shield, 'mode')
+        mode = value_of(shield, 'mode')
         forces = {name: self._latest(f'contact {name}') for name in self._robot.frame_names}
         poses = {what.partition(' ')[2]: self._latest(what, FRESH_OBJECT) for what in self._heard
                  if what.startswith('object ')}
@@ -122,16 +123,16 @@ class MonitorNode(Node):
     def _text(self, mode: str, command: Twist | None) -> str:
         """What stands above the robot: the shield, the policy, the supervisor where it has tripped."""
         lines = [f'shield: {mode or "not heard"}']
-        reason = _value(self._latest('status shield', FRESH_STATUS), 'reason')
+        reason = value_of(self._latest('status shield', FRESH_STATUS), 'reason')
         inference, supervisor = (self._latest(f'status {name}', FRESH_STATUS) for name in ('inference', 'supervisor'))
         if reason:
             lines[0] += f' ({reason})'
         if inference is not None:
-            lines.append(f'policy: {_value(inference, "phase") or inference.message}')
+            lines.append(f'policy: {value_of(inference, "phase") or inference.message}')
         if command is not None:
             vx, vy, wz = _planar(command)
             lines.append(f'{vx:+.2f} {vy:+.2f} m/s {wz:+.2f} rad/s')
-        if _value(supervisor, 'state') == 'TRIPPED':
+        if value_of(supervisor, 'state') == 'TRIPPED':
             lines.append('supervisor: TRIPPED')
         return '\n'.join(lines)
 
@@ -141,10 +142,6 @@ class MonitorNode(Node):
             self._transforms.publish_fixed_base(now)
         if self._publisher.get_subscription_count():
             self._publisher.publish(self._markers.draw(self.scene(), now))
-
-
-def _value(status: Any, key: str) -> str:
-    return '' if status is None else next((pair.value for pair in status.values if pair.key == key), '')
 
 
 def _planar(twist: Twist) -> np.ndarray:

@@ -31,7 +31,7 @@ from rclpy.node import Node
 from std_msgs.msg import Bool, UInt8
 
 from rl_robot_control.ros import interface
-from rl_robot_control.ros.diagnostics import own_status
+from rl_robot_control.ros.diagnostics import own_status, value_of
 from rl_robot_control.ros.parameters import ROBOT_ROWS, Parameter, ParameterTable, declare_robot
 from rl_robot_control.ros.robot_side import OwnTimeout, RobotSide, controller_switch
 from rl_robot_control.ros.runtime import run_node
@@ -114,7 +114,7 @@ class SupervisorNode(Node):
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name.rpartition('/')[2] == self.settings.robot_node:
-                self.side.drives = next((pair.value for pair in status.values if pair.key == 'drives'), '')
+                self.side.drives = value_of(status, 'drives')
 
     def _look(self) -> None:
         now = time.monotonic()

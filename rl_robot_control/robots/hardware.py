@@ -95,6 +95,12 @@ class RobotChoice:
         """The hardware's, if one is named."""
         return load_hardware(self.hardware) if self.hardware else None
 
+    @property
+    def managed(self) -> bool:
+        """Whether the hardware stands behind ros2_control's controller manager."""
+        hardware = self.settings()
+        return hardware is not None and hardware.driver == 'ros2_control'
+
     def parameters(self) -> dict[str, str]:
         """As nodes take it."""
         return {name: value for name, value in vars(self).items() if value or name == 'robot'}

@@ -25,21 +25,8 @@ class Caller(Protocol):
         """Call a service and wait for the answer."""
 
 
-class Stepper(Protocol):
-    """Whoever can advance a paused simulator."""
-
-    name: str
-
-    def step(self, steps: int) -> None:
-        """Advance by so many physics steps; that they are done, only the new states say.
-
-        Raises:
-            BackendError: The simulator refuses, or does not answer.
-        """
-
-
-class StandardStepper:
-    """``StepSimulation`` of simulation_interfaces.
+class Stepper:
+    """Whoever can advance a paused simulator.
 
     Args:
         calls: By which it is called.
@@ -49,6 +36,18 @@ class StandardStepper:
 
     def __init__(self, calls: Caller, name: str, kind: type) -> None:
         self._calls, self.name, self._kind = calls, name, kind
+
+    def step(self, steps: int) -> None:
+        """Advance by so many physics steps; that they are done, only the new states say.
+
+        Raises:
+            BackendError: The simulator refuses, or does not answer.
+        """
+        raise NotImplementedError
+
+
+class StandardStepper(Stepper):
+    """``StepSimulation`` of simulation_interfaces."""
 
     def step(self, steps: int) -> None:
         """See ``Stepper.step``."""
@@ -58,17 +57,8 @@ class StandardStepper:
                                f'{", " + answer.result.error_message if answer.result.error_message else ""}.')
 
 
-class WorldStepper:
-    """``ControlWorld`` of ros_gz_interfaces, with ``multi_step``.
-
-    Args:
-        calls: By which it is called.
-        name: Of the service.
-        kind: Its type.
-    """
-
-    def __init__(self, calls: Caller, name: str, kind: type) -> None:
-        self._calls, self.name, self._kind = calls, name, kind
+class WorldStepper(Stepper):
+    """``ControlWorld`` of ros_gz_interfaces, with ``multi_step``."""
 
     def step(self, steps: int) -> None:
         """See ``Stepper.step``."""
