@@ -47,8 +47,9 @@ setup(
     install_requires=[
         'setuptools', 'numpy>=1.26', 'PyYAML>=6', 'pydantic>=2.6', 'typer>=0.12', 'rich>=13', 'gymnasium>=1.0',
         'mujoco>=3.3', 'daqp>=0.10', 'numba>=0.61', 'example-robot-data>=4.2', 'torch>=2.5', 'rsl-rl-lib>=5.0',
-        'tensordict>=0.7', 'onnx>=1.16', 'onnxscript>=0.5', 'onnxruntime>=1.18', 'protobuf>=4', 'mcap>=1.2',
-        'matplotlib>=3.8', 'pillow>=10', 'tensorboard>=2.16'],
+        'tensordict>=0.7', 'stable-baselines3>=2.7', 'sb3-contrib>=2.7', 'optuna>=4.0', 'onnx>=1.16',
+        'onnxscript>=0.5', 'onnxruntime>=1.18', 'protobuf>=4', 'mcap>=1.2', 'matplotlib>=3.8', 'pillow>=10',
+        'tensorboard>=2.16'],
     extras_require={
         'ros': [f'ros-{package}' for package in ROS_PACKAGES],
         'test': ['pytest>=8', 'pytest-timeout>=2.3', 'hypothesis>=6.100'],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
@@ -145,35 +146,21 @@ def rollout_return(run: Path, backend: Any, seed: int) -> float:
 
     The seed fixes starts, commands and pushes, so that two policies are asked for the same.
     """
-    import torch
-
     from rl_robot_control.envs import RobotVectorEnv
+    from rl_robot_control.learning.networks import Actor
     from rl_robot_control.learning.run_folder import require_run
+    from rl_robot_control.learning.run_policy import run_policy
     from rl_robot_control.tasks.task import load_task
     folder = require_run(run)
     settings = folder.settings()
     env = RobotVectorEnv(backend, load_task(settings.task, backend.robot), seed)
-    observation, info = env.reset(seed=seed)
-    network = _network(folder, settings, env, observation, info['privileged_observation'])
-    total = 0.0
+    network, world = run_policy(dataclasses.replace(settings, seed=seed), folder.load(), env)
+    actor, total = Actor(network, world.num_robots), 0.0
     for _ in range(round(ROLLOUT / backend.control_period)):
-        with torch.inference_mode():
-            action = network(torch.as_tensor(observation)).numpy()
-        observation, reward, *_ = env.step(action)
-        total += float(reward.mean())
+        step = world.step(actor(world.observation))
+        actor.forget(step.done)
+        total += float(step.reward.mean())
     return total
-
-
-def _network(folder: Any, settings: Any, env: Any, observation: Any, privileged: Any) -> Any:
-    """The policy of a run's checkpoint."""
-    from rl_robot_control.learning.ppo import Ppo
-    from rl_robot_control.learning.settings import load_algorithm
-    from rl_robot_control.learning.symmetry import PhaseMirror
-    interface, critic = env.episodes.interface, env.episodes.task.settings.critic
-    learner = Ppo(load_algorithm(settings.algorithm, settings.task), observation, privileged, interface.num_actions,
-                  PhaseMirror.of(interface, critic))
-    learner.load(folder.load()['learner'])
-    return learner.policy()
 
 
 def _lockstep(context: StageContext) -> Any:

@@ -19,6 +19,7 @@ class Transition:
     reward: FloatArray  # (N,)
     terminated: BoolArray  # (N,) failed
     truncated: BoolArray  # (N,) out of time
+    succeeded: BoolArray  # (N,) the task is done at this instant
     applied_position: FloatArray  # (N, J) what the robot was told [rad]
     correction: FloatArray  # (N, J) what the shield changed [rad]; zero without a shield
     corrected: BoolArray  # (N,) whether it changed anything
@@ -90,6 +91,7 @@ class Episodes:
         terminated = self.task.terminated(context)
         transition = Transition(reward=self.task.reward(context), terminated=terminated,
                                 truncated=(self.steps >= self.task.max_steps) & ~terminated,
+                                succeeded=self.task.succeeded(context) & ~terminated,
                                 applied_position=applied, correction=correction,
                                 corrected=correction.any(axis=-1))
         self._next_commands()

@@ -19,8 +19,9 @@ class RobotVectorEnv(VectorEnv):
     """A task on N robots; an episode that ends starts anew within the same step.
 
     Observations are float32 (N, D), actions float32 (N, A). ``info`` holds ``privileged_observation`` (N, C), what only
-    a critic may see; ``applied_position`` (N, J) and ``shield_correction`` (N, J) [rad]; ``shield_acted`` (N,); and,
-    where episodes ended, ``final_obs`` and ``final_privileged_observation``.
+    a critic may see; ``applied_position`` (N, J) and ``shield_correction`` (N, J) [rad]; ``shield_acted`` (N,);
+    ``succeeded`` (N,), whether the task is done; and, where episodes ended, ``final_obs`` and
+    ``final_privileged_observation``.
 
     Args:
         backend: Where the robots live; put ``ShieldedBackend`` around it to learn under the shield.
@@ -56,7 +57,8 @@ class RobotVectorEnv(VectorEnv):
         episodes = self.episodes
         transition = episodes.step(np.asarray(actions, dtype=np.float64))
         info: dict[str, Any] = {'applied_position': transition.applied_position,
-                                'shield_correction': transition.correction, 'shield_acted': transition.corrected}
+                                'shield_correction': transition.correction, 'shield_acted': transition.corrected,
+                                'succeeded': transition.succeeded}
         ended = np.flatnonzero(transition.done)
         if ended.size:
             info |= self._final(ended)

@@ -21,9 +21,17 @@ from torch import nn
 
 from rl_robot_control.errors import PolicyError
 from rl_robot_control.files import replacing
+from rl_robot_control.learning.networks import Actor, state_sizes
 from rl_robot_control.policies.gate import INPUT, OUTPUT, graph_sha256, read_policy
 from rl_robot_control.policies.golden import GoldenState, GoldenVectors, record_state
-from rl_robot_control.policies.manifest import FORMAT_VERSION, MANIFEST_KEY, Manifest, manifest_to_json, nullable
+from rl_robot_control.policies.manifest import (
+    FORMAT_VERSION,
+    MANIFEST_KEY,
+    Manifest,
+    NetworkSettings,
+    manifest_to_json,
+    nullable,
+)
 from rl_robot_control.policies.runner import PolicyRunner
 from rl_robot_control.policies.session import PolicySession
 from rl_robot_control.robots import RobotModel
@@ -70,8 +78,8 @@ def export_policy(network: nn.Module, interface: InterfaceSettings, robot: Robot
         raise PolicyError('the network answers sample states with values that are not finite: the training diverged.')
     model = _to_onnx(network, observations.shape[1])
     try:
-        manifest = _manifest(plain, robot, model, states, observations, actions, limits,
-                             task=task, algorithm=algorithm, training=training)
+        manifest = _manifest(plain, robot, model, states, observations, actions, limits, task=task,
+                             algorithm=algorithm, training=training, memory=_states(network))
     except ValidationError as error:
         raise PolicyError(f'the policy cannot be described: {error}') from None
     model.metadata_props.add(key=MANIFEST_KEY, value=manifest_to_json(manifest))
@@ -126,22 +134,29 @@ def _check_measured(golden: GoldenState, interface: PolicyInterface, index: int)
 
 
 def _torch_actions(network: nn.Module, observations: np.ndarray) -> np.ndarray:
+    """Actions (N, A) with no past."""
     try:
-        with torch.no_grad():
-            return network(torch.from_numpy(observations)).numpy()
+        return Actor(network, len(observations))(observations)
     except Exception as error:  # a module of the caller's may fail in any way
         width = observations.shape[1]
         raise PolicyError(f'the network does not take observations of {width} values: {error}') from error
 
 
+def _states(network: nn.Module) -> dict[str, str]:
+    """Inputs of a recurrent network's states, and the outputs that become them."""
+    return {f'state_{i}': f'next_state_{i}' for i in range(len(state_sizes(network)))}
+
+
 def _to_onnx(network: nn.Module, num_observations: int) -> onnx.ModelProto:
     """The network with a symbolic batch axis and without the exporter's notes about source files."""
-    sample = torch.zeros(2, num_observations)  # two robots: an axis of length 1 would be taken for fixed
+    robots = 2  # an axis of length 1 would be taken for fixed
+    sample = tuple(torch.zeros(robots, size) for size in (num_observations, *state_sizes(network)))
+    batch, states = torch.export.Dim('batch'), _states(network)
     try:
         with _quiet():
-            program = torch.onnx.export(network, (sample,), dynamo=True, input_names=[INPUT], output_names=[OUTPUT],
-                                        dynamic_shapes=({0: torch.export.Dim('batch')},), opset_version=OPSET,
-                                        verbose=False)
+            program = torch.onnx.export(network, sample, dynamo=True, input_names=[INPUT, *states],
+                                        output_names=[OUTPUT, *states.values()], opset_version=OPSET, verbose=False,
+                                        dynamic_shapes=tuple({0: batch} for _ in sample))
     except Exception as error:  # the exporter's own exceptions wrap whatever failed
         raise PolicyError(f'the network cannot be exported to ONNX: {error}') from error
     model = program.model_proto
@@ -163,11 +178,12 @@ def _strip(model: onnx.ModelProto) -> None:
 
 def _manifest(interface: InterfaceSettings, robot: RobotModel, model: onnx.ModelProto, states: list[GoldenState],
               observations: np.ndarray, actions: np.ndarray, limits: tuple[Any, Any], *, task: str, algorithm: str,
-              training: dict[str, Any]) -> Manifest:
+              training: dict[str, Any], memory: dict[str, str]) -> Manifest:
     policy = PolicyInterface(interface, robot, 1)
     return Manifest(
         format_version=FORMAT_VERSION, robot=robot.name, task=task, algorithm=algorithm,
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'), interface=interface,
+        network=NetworkSettings(states=memory),
         joint_names=list(robot.joint_names), action_joint_names=[robot.joint_names[i] for i in policy.joints],
         default_position=robot.default_position.tolist(), stiffness=robot.stiffness.tolist(),
         damping=robot.damping.tolist(), effort_limit=robot.effort_limit.tolist(),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
+from torch import nn
 
 from rl_robot_control.envs import RobotVectorEnv, make_backend
 from rl_robot_control.learning.export import export_policy
-from rl_robot_control.learning.ppo import Ppo
+from rl_robot_control.learning.networks import Actor
 from rl_robot_control.learning.run_folder import require_run
-from rl_robot_control.learning.settings import load_algorithm
-from rl_robot_control.learning.symmetry import PhaseMirror
+from rl_robot_control.learning.run_policy import run_policy
+from rl_robot_control.learning.world import World
 from rl_robot_control.robots import load_robot
 from rl_robot_control.tasks.task import load_task
 from rl_robot_control.types import RobotState
@@ -38,13 +38,8 @@ def export_run(run_folder: Path, out: Path | None = None) -> Path:
     task = load_task(settings.task, robot)
     env = RobotVectorEnv(make_backend(robot, task, SAMPLES), task, settings.seed)
     try:
-        observation, info = env.reset(seed=settings.seed)
-        interface = env.episodes.interface
-        learner = Ppo(load_algorithm(settings.algorithm, settings.task), observation, info['privileged_observation'],
-                      interface.num_actions, PhaseMirror.of(interface, task.settings.critic))
-        learner.load(checkpoint['learner'])
-        network = learner.policy()
-        states = _sample_states(env, network, observation)
+        network, world = run_policy(settings, checkpoint, env)
+        states = _sample_states(world, network)
     finally:
         env.close()
     lower, upper = task.command_range()
@@ -58,10 +53,9 @@ def export_run(run_folder: Path, out: Path | None = None) -> Path:
     return path
 
 
-def _sample_states(env: RobotVectorEnv, network: torch.nn.Module, observation: np.ndarray) -> RobotState:
+def _sample_states(world: World, network: nn.Module) -> RobotState:
     """States that the policy meets."""
+    actor = Actor(network, world.num_robots)
     for _ in range(SAMPLE_STEPS):
-        with torch.inference_mode():
-            action = network(torch.as_tensor(observation)).numpy()
-        observation, *_ = env.step(action)
-    return env.episodes.state
+        actor.forget(world.step(actor(world.observation)).done)
+    return world.env.episodes.state

@@ -1,9 +1,13 @@
-"""The network that is deployed."""
+"""The networks that are deployed, and how they act in a world."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from rl_robot_control.learning.symmetry import Mirror, PhaseMirror
 
@@ -36,3 +40,60 @@ class PolicyNetwork(nn.Module):
     def _register(self, name: str, mirror: Mirror) -> None:
         self.register_buffer(f'{name}_index', torch.as_tensor(mirror.index, dtype=torch.long))
         self.register_buffer(f'{name}_sign', torch.as_tensor(mirror.sign, dtype=torch.float32))
+
+
+class RecurrentPolicy(nn.Module):
+    """A policy with an LSTM, whose state comes in and goes out.
+
+    Args:
+        policy: Of ``sb3_contrib.RecurrentPPO``; not copied.
+    """
+
+    def __init__(self, policy: Any) -> None:
+        super().__init__()
+        self.features, self.cell, self.layers, self.head = (
+            policy.pi_features_extractor, policy.lstm_actor, policy.mlp_extractor.policy_net, policy.action_net)
+        self.state_sizes = (self.cell.hidden_size,) * 2
+
+    def forward(self, observation: torch.Tensor, hidden: torch.Tensor, memory: torch.Tensor,
+                ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Actions (N, A) of observations (N, D), and the next hidden state and memory (N, M)."""
+        cell = self.cell
+        gates = functional.linear(self.features(observation), cell.weight_ih_l0, cell.bias_ih_l0) \
+            + functional.linear(hidden, cell.weight_hh_l0, cell.bias_hh_l0)
+        enter, forget, new, leave = gates.chunk(4, dim=-1)  # as torch.nn.LSTM has them
+        memory = forget.sigmoid() * memory + enter.sigmoid() * new.tanh()
+        hidden = leave.sigmoid() * memory.tanh()
+        return self.head(self.layers(hidden)), hidden, memory
+
+
+def state_sizes(network: nn.Module) -> tuple[int, ...]:
+    """Sizes of the states that a network takes besides the observation, and gives besides the action."""
+    return getattr(network, 'state_sizes', ())
+
+
+class Actor:
+    """A network that acts for N robots and keeps their states, if it has any.
+
+    Args:
+        network: Observations and states to actions and states.
+        num_robots: N.
+    """
+
+    def __init__(self, network: nn.Module, num_robots: int) -> None:
+        self._network = network
+        self._states = [torch.zeros(num_robots, size) for size in state_sizes(network)]
+
+    @torch.inference_mode()
+    def __call__(self, observation: np.ndarray) -> np.ndarray:
+        """Actions (N, A) of observations (N, D)."""
+        result = self._network(torch.as_tensor(observation, dtype=torch.float32), *self._states)
+        if not self._states:
+            return result.numpy()
+        action, *self._states = result
+        return action.numpy()
+
+    def forget(self, robots: np.ndarray) -> None:
+        """Begin anew for some robots (a mask (N,))."""
+        kept = torch.as_tensor(~robots, dtype=torch.float32)[:, None]
+        self._states = [state * kept for state in self._states]

@@ -8,10 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from rl_robot_control.config import config_names, find_config, load_settings, parse_settings, settings
-
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
+from rl_robot_control.learning.learner import MethodSettings, PositiveFloat, PositiveInt
+from rl_robot_control.learning.registry import find_method
 
 
 @settings
@@ -30,32 +28,11 @@ class TrainingSettings:
 
 
 @settings
-class PpoSettings:
-    """Hyper-parameters of PPO; names follow Schulman et al. 2017 (arXiv 1707.06347)."""
-
-    num_envs: PositiveInt
-    workers: PositiveInt = 1
-    steps: PositiveInt
-    horizon: PositiveInt  # steps per environment and iteration
-    epochs: PositiveInt
-    minibatches: PositiveInt
-    learning_rate: PositiveFloat
-    final_learning_rate: PositiveFloat  # reached linearly at the end of the budget
-    clip: PositiveFloat
-    discount: Fraction
-    trace_decay: Fraction  # lambda of generalised advantage estimation
-    entropy: Annotated[float, Field(ge=0)]
-    initial_std: PositiveFloat
-    gradient_clip: PositiveFloat
-    hidden: tuple[int, ...]
-    mirror_phase: bool = True  # learn one half of the gait and mirror it, where task and robot allow
-
-
-@settings
 class AlgorithmFile:
     """The file ``config/algorithms/<name>.yaml``."""
 
     name: str
+    method: str  # one of ``registry.METHODS``
     description: str = ''
     settings: dict[str, Any]
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -66,12 +43,14 @@ def list_algorithms() -> list[str]:
     return config_names('algorithms')
 
 
-def load_algorithm(name: str, task: str) -> PpoSettings:
-    """Hyper-parameters of an algorithm for a task.
+def load_algorithm(name: str, task: str) -> tuple[str, MethodSettings]:
+    """Method and hyper-parameters of an algorithm for a task.
 
     Raises:
         ConfigurationError: The name is unknown, or the file is wrong.
     """
     path = find_config('algorithms', name)
     file = load_settings(path, AlgorithmFile)
-    return parse_settings(file.settings | file.tasks.get(Path(task).stem, {}), PpoSettings, where=f'{path}, settings')
+    method = find_method(file.method, f'{path}, method')
+    given = file.settings | file.tasks.get(Path(task).stem, {})
+    return file.method, parse_settings(given, method.settings, where=f'{path}, settings')

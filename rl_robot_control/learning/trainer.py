@@ -20,15 +20,16 @@ from torch.utils.tensorboard import SummaryWriter
 from rl_robot_control.backends.protocol import Backend
 from rl_robot_control.envs import RobotVectorEnv, make_backend
 from rl_robot_control.errors import LearningError
-from rl_robot_control.learning.ppo import Ppo
+from rl_robot_control.learning.registry import find_method
 from rl_robot_control.learning.run_folder import RunFolder
 from rl_robot_control.learning.settings import TrainingSettings, load_algorithm
-from rl_robot_control.learning.symmetry import PhaseMirror
 from rl_robot_control.learning.workers import Alone, team
+from rl_robot_control.learning.world import World
 from rl_robot_control.robots import RobotModel, load_robot
 from rl_robot_control.tasks.task import Task, load_task
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
+SHARE_FOR_CHECKPOINTS = 0.05  # of the time, where a large replay buffer takes seconds to write
 _SEED_STRIDE = 100_003  # between the workers' seeds
 
 
@@ -40,6 +41,7 @@ class Progress:
     total_steps: int
     minutes: float  # training time so far, pauses between resumed parts left out
     mean_return: float  # of the latest 100 episodes that ended (NaN before the first)
+    success_rate: float  # share of them that ended with the task done
     mean_reward: float  # per second of this iteration's steps
     episode_length: float  # [s] likewise
     falls_per_minute: float  # failed episodes per robot-minute, this iteration
@@ -80,7 +82,7 @@ def train(settings: TrainingSettings, out: Path, *, resume: bool = False, backen
     if resume:
         settings = folder.extend(settings)
     load_task(settings.task, load_robot(settings.robot))  # a wrong name is found before anything is started
-    rules = load_algorithm(settings.algorithm, settings.task)
+    _, rules = load_algorithm(settings.algorithm, settings.task)
     workers = 1 if backend is not None else min(settings.workers or rules.workers, settings.num_envs or rules.num_envs)
     if not resume:
         folder.check_free()
@@ -110,43 +112,35 @@ class _Run:
     """One process's share of a training run."""
 
     def __init__(self, settings: TrainingSettings, folder: RunFolder, backend: Backend | None, group: Alone) -> None:
-        self.group = group
+        self.group, self.settings, self.folder = group, settings, folder
         robot = load_robot(settings.robot)
         task = load_task(settings.task, robot)
-        self.rules, self.settings, self.folder = load_algorithm(settings.algorithm, settings.task), settings, folder
+        method, self.rules = load_algorithm(settings.algorithm, settings.task)
         self.total_steps = settings.steps or self.rules.steps
         seed = settings.seed + _SEED_STRIDE * group.rank
-        torch.manual_seed(settings.seed)  # every worker starts from the same parameters ...
+        _seed_libraries(settings.seed)  # every worker starts from the same parameters ...
         if backend is None:
             backend = self._worlds(robot, task)
-        self.env = RobotVectorEnv(backend, task, seed, stagger=True)
-        self.observation, info = self.env.reset(seed=seed)
-        self.privileged = info['privileged_observation']
-        interface = self.env.episodes.interface
-        mirror = PhaseMirror.of(interface, task.settings.critic)
-        self.learner = Ppo(self.rules, self.observation, self.privileged, interface.num_actions, mirror)
-        torch.manual_seed(seed)  # ... and explores in its own way
+        self.world = World(RobotVectorEnv(backend, task, seed, stagger=True), seed)
+        self.learner = find_method(method).make(self.rules, self.world)
+        _seed_libraries(seed)  # ... and explores in its own way
         self.steps, self.seconds = 0, 0.0
-        self.returns: deque[float] = deque(maxlen=100)
-        self.lengths: deque[float] = deque(maxlen=100)
-        self._return = np.zeros(self.env.num_envs)
-        self._length = np.zeros(self.env.num_envs)
-        self._interrupted = threading.Event()
 
     def go(self, on_progress: Callable[[Progress], None]) -> TrainingResult:
         """Learn until the budget is spent or the user interrupts."""
-        saved = time.monotonic()
+        saved, cost = time.monotonic(), 0.0
         writer = SummaryWriter(str(self.folder.path / 'tensorboard'), purge_step=self.steps)
         finished = True
         try:
-            with _noted_interrupts() as self._interrupted:
+            with _noted_interrupts() as self.world.interrupted:
                 while not self.group.agree(self._spent()):
                     progress, losses = self._iterate()
                     self._log(progress, losses, writer)
                     on_progress(progress)
-                    if time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
+                    began = time.monotonic()
+                    if began - saved > max(SECONDS_BETWEEN_CHECKPOINTS, cost / SHARE_FOR_CHECKPOINTS):
                         self.folder.save(self.state())
-                        saved = time.monotonic()
+                        saved, cost = time.monotonic(), time.monotonic() - began
         except KeyboardInterrupt:
             finished = False
             if threading.current_thread() is threading.main_thread():
@@ -155,9 +149,9 @@ class _Run:
             if self.learner.finite():
                 self.folder.save(self.state())
             writer.close()
-            self.env.close()
+            self.world.env.close()
         return TrainingResult(run_folder=self.folder.path, steps=self.steps, minutes=self.seconds / 60,
-                              mean_return=_mean(self.returns), finished=finished)
+                              mean_return=_mean(self.world.returns), finished=finished)
 
     def follow(self) -> None:
         """Learn along with worker 0 until it stops."""
@@ -165,13 +159,15 @@ class _Run:
             while not self.group.agree(False):
                 self._iterate()
         finally:
-            self.env.close()
+            self.world.env.close()
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs; the worlds start new episodes."""
-        return {'learner': self.learner.state(), 'steps': self.steps, 'seconds': self.seconds,
-                'torch_random': torch.get_rng_state(), 'random': self.env.episodes.random.bit_generator.state,
-                'returns': list(self.returns), 'lengths': list(self.lengths)}
+        world = self.world
+        return {'learner': self.learner.state(), 'memory': self.learner.memory(), 'steps': self.steps,
+                'seconds': self.seconds, 'torch_random': torch.get_rng_state(), 'numpy_random': _numpy_state(),
+                'random': world.env.episodes.random.bit_generator.state, 'returns': list(world.returns),
+                'lengths': list(world.lengths), 'successes': list(world.successes)}
 
     def restore(self, state: dict[str, Any] | None) -> None:
         """Continue from a checkpoint; without one the run begins anew."""
@@ -179,13 +175,17 @@ class _Run:
             return
         self.learner.load(state['learner'])
         self.steps, self.seconds = state['steps'], state['seconds']
+        episodes, world = self.world.env.episodes, self.world
         if self.group.rank > 0:  # other episodes than before, drawn from the same seed
-            self.env.episodes.random = np.random.default_rng([self.settings.seed, self.group.rank, self.steps])
+            episodes.random = np.random.default_rng([self.settings.seed, self.group.rank, self.steps])
             return
+        self.learner.recall(state['memory'])
         torch.set_rng_state(state['torch_random'])
-        self.env.episodes.random.bit_generator.state = state['random']
-        self.returns.extend(state['returns'])
-        self.lengths.extend(state['lengths'])
+        _set_numpy_state(state['numpy_random'])
+        episodes.random.bit_generator.state = state['random']
+        world.returns.extend(state['returns'])
+        world.lengths.extend(state['lengths'])
+        world.successes.extend(state['successes'])
         self.folder.truncate_log(self.steps)
 
     def warm_start(self, run: Path | None) -> None:
@@ -215,42 +215,25 @@ class _Run:
 
     def _iterate(self) -> tuple[Progress, dict[str, float]]:
         """Collect one horizon of steps and learn from it."""
-        began = time.monotonic()
-        reward = falls = corrected = 0.0
-        for _ in range(self.rules.horizon):
-            if self._interrupted.is_set():
-                raise KeyboardInterrupt
-            action = self.learner.act(self.observation, self.privileged)
-            self.observation, rewards, terminated, truncated, info = self.env.step(action)
-            self.privileged = info['privileged_observation']
-            self.learner.store(rewards, terminated, truncated, self.observation, self.privileged)
-            self._count(rewards, terminated | truncated)
-            reward, falls = reward + rewards.mean(), falls + terminated.mean()
-            corrected += info['shield_acted'].mean()
-        losses = self.learner.update(self.observation, self.privileged, self._budget_share())
+        began, world = time.monotonic(), self.world
+        losses = self.learner.iterate(self._budget_share())
         self.group.average(self.learner.shared())
         if not self.learner.finite():
             raise LearningError(f'the parameters stopped being finite after {self.steps} steps; resume from the '
                                 'checkpoint with a lower learning rate.')
-        taken = self.group.size * self.env.num_envs * self.rules.horizon
+        tally, period = world.tally(), world.task.control_period
+        taken, simulated = self.group.size * tally.steps, max(1, tally.steps) * period
         elapsed = time.monotonic() - began
         self.steps, self.seconds = self.steps + taken, self.seconds + elapsed
-        simulated = self.rules.horizon * self.env.episodes.task.control_period
         return Progress(
-            steps=self.steps, total_steps=self.total_steps, minutes=self.seconds / 60, mean_return=_mean(self.returns),
-            mean_reward=reward / simulated, episode_length=_mean(self.lengths), falls_per_minute=60 * falls / simulated,
-            shield_correction_rate=corrected / self.rules.horizon, steps_per_second=taken / elapsed), losses
+            steps=self.steps, total_steps=self.total_steps, minutes=self.seconds / 60,
+            mean_return=_mean(world.returns), success_rate=_mean(world.successes), mean_reward=tally.reward / simulated,
+            episode_length=_mean(world.lengths), falls_per_minute=60 * tally.falls / simulated,
+            shield_correction_rate=tally.corrected / max(1, tally.steps), steps_per_second=taken / elapsed), losses
 
     def _budget_share(self) -> float:
         by_time = 0.0 if self.settings.minutes is None else self.seconds / 60 / self.settings.minutes
         return max(self.steps / self.total_steps, by_time)
-
-    def _count(self, reward: np.ndarray, ended: np.ndarray) -> None:
-        self._return += reward
-        self._length += self.env.episodes.task.control_period
-        self.returns.extend(self._return[ended].tolist())
-        self.lengths.extend(self._length[ended].tolist())
-        self._return[ended] = self._length[ended] = 0.0
 
     def _log(self, progress: Progress, losses: dict[str, float], writer: SummaryWriter) -> None:
         metrics = asdict(progress) | losses
@@ -285,5 +268,22 @@ def _noted_interrupts() -> Iterator[threading.Event]:
             signal.signal(signal.SIGINT, before)
 
 
-def _mean(values: deque[float]) -> float:
+def _mean(values: deque) -> float:
     return float(np.mean(values)) if values else float('nan')
+
+
+def _seed_libraries(seed: int) -> None:
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # Stable-Baselines3 explores and samples its buffers with it
+
+
+def _numpy_state() -> dict[str, Any]:
+    """NumPy's global random state as plain data."""
+    state = np.random.get_state(legacy=False)
+    return {**state, 'state': {'key': torch.from_numpy(state['state']['key'].astype(np.int64)),
+                               'pos': state['state']['pos']}}
+
+
+def _set_numpy_state(state: dict[str, Any]) -> None:
+    inner = {'key': state['state']['key'].numpy().astype(np.uint32), 'pos': state['state']['pos']}
+    np.random.set_state({**state, 'state': inner})

@@ -12,73 +12,82 @@ from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
 from torch import nn
 
+from rl_robot_control.config import settings
+from rl_robot_control.learning.learner import Fraction, MethodSettings, NotNegative, PositiveFloat, PositiveInt
 from rl_robot_control.learning.networks import PolicyNetwork
-from rl_robot_control.learning.settings import PpoSettings
 from rl_robot_control.learning.symmetry import PhaseMirror
+from rl_robot_control.learning.world import World
 from rl_robot_control.types import FloatArray
 
 _GROUPS = {'actor': ['observation'], 'critic': ['observation', 'privileged']}
 
 
-class Ppo:
-    """Proximal policy optimisation for N environments.
+@settings
+class PpoSettings(MethodSettings):
+    """Hyper-parameters of PPO; names follow Schulman et al. 2017 (arXiv 1707.06347)."""
 
-    One iteration is ``horizon`` times ``act`` → ``store``, then ``update``.
+    epochs: PositiveInt
+    minibatches: PositiveInt
+    learning_rate: PositiveFloat
+    final_learning_rate: PositiveFloat  # reached linearly at the end of the budget
+    clip: PositiveFloat
+    discount: Fraction
+    trace_decay: Fraction  # lambda of generalised advantage estimation
+    entropy: NotNegative
+    initial_std: PositiveFloat
+    gradient_clip: PositiveFloat
+    hidden: tuple[int, ...]
+    mirror_phase: bool = True  # learn one half of the gait and mirror it, where task and robot allow
+
+
+class Ppo:
+    """Proximal policy optimisation; its critic sees more than its policy.
 
     Args:
         rules: Hyper-parameters.
-        observation: (N, D) float32, an example.
-        privileged: (N, C) float32, an example of what only the critic sees.
-        num_actions: A.
-        mirror: Left-right mirrors, or None.
+        world: Where it learns.
     """
 
-    def __init__(self, rules: PpoSettings, observation: np.ndarray, privileged: np.ndarray, num_actions: int,
-                 mirror: PhaseMirror | None) -> None:
-        self._rules, self._mirror = rules, mirror if rules.mirror_phase else None
-        example, _ = self._to_learner(observation, privileged)
+    Settings = PpoSettings
+
+    def __init__(self, rules: PpoSettings, world: World) -> None:
+        self._rules, self._world = rules, world
+        self._mirror = PhaseMirror.of(world.interface, world.task.settings.critic) if rules.mirror_phase else None
+        example, _ = self._to_learner(world.observation, world.privileged)
         distribution = {'class_name': 'rsl_rl.modules.distribution:GaussianDistribution', 'init_std': rules.initial_std,
                         'std_type': 'log'}
         common = {'hidden_dims': list(rules.hidden), 'activation': 'elu', 'obs_normalization': True}
-        actor = MLPModel(example, _GROUPS, 'actor', num_actions, distribution_cfg=distribution, **common)
+        actor = MLPModel(example, _GROUPS, 'actor', world.num_actions, distribution_cfg=distribution, **common)
         critic = MLPModel(example, _GROUPS, 'critic', 1, **common)
         _shrink_last_layer(actor.mlp)
-        storage = RolloutStorage('rl', len(observation), rules.horizon, example, [num_actions], 'cpu')
+        storage = RolloutStorage('rl', world.num_robots, rules.horizon, example, [world.num_actions], 'cpu')
         self._ppo = PPO(actor, critic, storage, num_learning_epochs=rules.epochs, num_mini_batches=rules.minibatches,
                         clip_param=rules.clip, gamma=rules.discount, lam=rules.trace_decay, entropy_coef=rules.entropy,
                         learning_rate=rules.learning_rate, max_grad_norm=rules.gradient_clip, schedule='fixed')
         self._ppo.train_mode()
 
-    @torch.inference_mode()
-    def act(self, observation: np.ndarray, privileged: np.ndarray) -> FloatArray:
-        """Actions (N, A) drawn from the policy."""
-        seen, mirrored = self._to_learner(observation, privileged)
-        return self._from_learner(self._ppo.act(seen).numpy(), mirrored)
+    def iterate(self, share: float) -> dict[str, float]:
+        """See ``Learner.iterate``."""
+        for _ in range(self._rules.horizon):
+            self._step()
+        return self._update(share)
 
     @torch.inference_mode()
-    def store(self, reward: FloatArray, terminated: np.ndarray, truncated: np.ndarray, observation: np.ndarray,
-              privileged: np.ndarray) -> None:
-        """Remember the outcome of the latest actions; a time-out is no failure and is bootstrapped."""
-        seen, _ = self._to_learner(observation, privileged)
-        self._ppo.process_env_step(seen, torch.as_tensor(reward, dtype=torch.float32),
-                                   torch.as_tensor(terminated | truncated),
-                                   {'time_outs': torch.as_tensor(truncated, dtype=torch.float32)})
+    def _step(self) -> None:
+        """Act once and remember the outcome; a time-out is no failure and is bootstrapped."""
+        world = self._world
+        seen, mirrored = self._to_learner(world.observation, world.privileged)
+        step = world.step(self._from_learner(self._ppo.act(seen).numpy(), mirrored))
+        following, _ = self._to_learner(step.observation, step.privileged)
+        self._ppo.process_env_step(following, torch.as_tensor(step.reward, dtype=torch.float32),
+                                   torch.as_tensor(step.done),
+                                   {'time_outs': torch.as_tensor(step.truncated, dtype=torch.float32)})
 
-    def update(self, observation: np.ndarray, privileged: np.ndarray, progress: float) -> dict[str, float]:
-        """Learn from the stored steps.
-
-        Args:
-            observation: (N, D) what follows the last stored step.
-            privileged: (N, C) likewise.
-            progress: Share of the run's budget that is spent, for the learning rate.
-
-        Returns:
-            Losses, by name.
-        """
+    def _update(self, share: float) -> dict[str, float]:
         with torch.inference_mode():
-            self._ppo.compute_returns(self._to_learner(observation, privileged)[0])
+            self._ppo.compute_returns(self._to_learner(self._world.observation, self._world.privileged)[0])
         first, last = self._rules.learning_rate, self._rules.final_learning_rate
-        rate = first + (last - first) * min(1.0, progress)
+        rate = first + (last - first) * min(1.0, share)
         for group in self._ppo.optimizer.param_groups:
             group['lr'] = rate
         losses = self._ppo.update()
@@ -86,19 +95,26 @@ class Ppo:
         return {**losses, 'learning_rate': rate, 'action_std': std}
 
     def policy(self) -> nn.Module:
-        """The deterministic policy, a copy: observations (N, D) to actions (N, A)."""
+        """See ``Learner.policy``."""
         return PolicyNetwork(self._ppo.actor.as_jit(), self._mirror).eval()
 
     def state(self) -> dict[str, Any]:
-        """Everything that ``load`` needs."""
+        """See ``Learner.state``."""
         return self._ppo.save()
 
     def load(self, state: dict[str, Any]) -> None:
-        """Continue from a saved state."""
+        """See ``Learner.load``."""
         self._ppo.load(state, None, strict=True)
 
+    def memory(self) -> dict[str, Any]:
+        """See ``Learner.memory``: nothing."""
+        return {}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """See ``Learner.recall``."""
+
     def shared(self) -> list[torch.Tensor]:
-        """The tensors that workers average: parameters, the observation's statistics, Adam's moments."""
+        """Parameters, the observation's statistics, Adam's moments."""
         tensors = [*self._ppo.actor.state_dict().values(), *self._ppo.critic.state_dict().values()]
         for moments in self._ppo.optimizer.state.values():
             tensors += [moments['exp_avg'], moments['exp_avg_sq']]

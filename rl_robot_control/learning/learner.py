@@ -1,0 +1,83 @@
+"""What every method of learning offers to the trainer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Protocol
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from rl_robot_control.config import settings
+
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@settings
+class MethodSettings:
+    """Hyper-parameters that every method has."""
+
+    num_envs: PositiveInt  # robots, in all workers together
+    workers: PositiveInt = 1  # processes that learn together
+    steps: PositiveInt  # default budget of a run, of all robots together
+    horizon: PositiveInt  # steps of each robot per iteration: between two lines of metrics, and often two updates
+
+
+class Learner(Protocol):
+    """A method of learning, made with its settings and a ``World``.
+
+    What ``state`` gives is plain data and tensors, so that a checkpoint is loaded without running code from it.
+    """
+
+    def iterate(self, share: float) -> dict[str, float]:
+        """Let the robots take ``horizon`` steps and learn from them.
+
+        Args:
+            share: Part of the run's budget that is spent, in [0, 1].
+
+        Returns:
+            Losses and the like, by name.
+        """
+        ...
+
+    def policy(self) -> nn.Module:
+        """The policy without exploration, a copy: observations (N, D) to actions (N, A)."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """What was learnt: all that ``load`` needs to go on."""
+        ...
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state.
+
+        Raises:
+            RuntimeError: It is another network's.
+        """
+        ...
+
+    def memory(self) -> dict[str, Any]:
+        """What was gathered to learn from, and only a resumed run needs."""
+        ...
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Take back what ``memory`` gave, in a world with as many robots."""
+        ...
+
+    def shared(self) -> list[torch.Tensor]:
+        """The tensors that workers average after an iteration."""
+        ...
+
+    def finite(self) -> bool:
+        """Whether all parameters are finite."""
+        ...
+
+
+def all_finite(module: nn.Module) -> bool:
+    """Whether parameters and buffers of a network are finite."""
+    return all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values()
+               if tensor.is_floating_point())

@@ -1,0 +1,1 @@
+"""Methods of learning: one module per family; each learner is a ``learner.Learner``."""

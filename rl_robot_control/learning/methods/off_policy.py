@@ -1,0 +1,189 @@
+"""Methods that learn from a replay buffer: DQN and QR-DQN over discrete actions; SAC, TD3, TQC and CrossQ."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from sb3_contrib import QRDQN, TQC, CrossQ
+from stable_baselines3 import DQN, SAC, TD3
+from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
+from torch import nn
+
+from rl_robot_control.config import settings
+from rl_robot_control.learning.actions import action_grid
+from rl_robot_control.learning.learner import Fraction, MethodSettings, NotNegative, PositiveFloat, PositiveInt, Share
+from rl_robot_control.learning.methods.sb3 import Exported, Sb3Learner, WorldVecEnv, extractor, schedule
+from rl_robot_control.learning.normalizer import Normalizer
+from rl_robot_control.learning.replay import load_buffer, saved_buffer
+from rl_robot_control.learning.world import World
+
+_ONE_STEP = TrainFreq(1, TrainFrequencyUnit.STEP)
+
+
+@settings
+class OffPolicySettings(MethodSettings):
+    """Hyper-parameters that the methods of this module share."""
+
+    learning_rate: PositiveFloat
+    final_learning_rate: PositiveFloat | None = None  # reached linearly at the end of the budget; null: constant
+    discount: Fraction
+    buffer: PositiveInt  # steps that are remembered, of all robots together
+    warm_up: PositiveInt  # steps with random actions before learning begins
+    batch: PositiveInt = 256
+    updates: PositiveFloat = 1.0  # gradient steps per step of one robot
+    smoothing: Fraction = 0.005  # tau of the target networks
+    hidden: list[PositiveInt]
+
+
+@settings
+class ContinuousSettings(OffPolicySettings):
+    """Hyper-parameters of SAC, TD3, TQC and CrossQ."""
+
+    algorithm: Literal['sac', 'td3', 'tqc', 'crossq']
+    noise: NotNegative = 0.1  # deviation of TD3's exploration, as a share of the action's bound
+    entropy: PositiveFloat | Literal['auto'] = 'auto'  # temperature of the others
+
+
+@settings
+class DiscreteSettings(OffPolicySettings):
+    """Hyper-parameters of DQN (Mnih et al. 2015) and QR-DQN (Dabney et al. 2017, arXiv 1710.10044)."""
+
+    algorithm: Literal['dqn', 'qrdqn']
+    levels: PositiveInt  # values of each joint's action; the policy chooses among all combinations
+    exploration: Share = 0.3  # of the budget, in which random actions become rare
+    final_exploration: Share = 0.05  # share of random actions after that
+    target_interval: PositiveInt = 500  # steps between two copies to the target network
+    quantiles: PositiveInt = 25  # of QR-DQN
+
+
+class OffPolicy(Sb3Learner):
+    """Steps, remembers, and learns from what it remembers; see ``Learner``."""
+
+    model: OffPolicyAlgorithm
+
+    def __init__(self, rules: Any, env: WorldVecEnv, model: OffPolicyAlgorithm) -> None:
+        super().__init__(rules, env, model)
+        self._due = 0.0  # gradient steps that are owed
+
+    def iterate(self, share: float) -> dict[str, float]:
+        """See ``Learner.iterate``."""
+        rules, model = self._rules, self.model
+        self._spend(share)
+        for _ in range(rules.horizon):
+            model.collect_rollouts(self._env, self._callback, train_freq=_ONE_STEP, action_noise=model.action_noise,
+                                   learning_starts=rules.warm_up, replay_buffer=model.replay_buffer)
+            if model.num_timesteps > rules.warm_up:
+                self._due += rules.updates * self._env.num_envs
+                if self._due >= 1:
+                    model.train(int(self._due), rules.batch)
+                    self._due -= int(self._due)
+        return self._losses()
+
+    def memory(self) -> dict[str, Any]:
+        """See ``Learner.memory``: the replay buffer."""
+        return {'buffer': saved_buffer(self.model.replay_buffer), 'due': self._due}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """See ``Learner.recall``."""
+        self._due = memory['due']
+        load_buffer(self.model.replay_buffer, memory['buffer'])
+
+
+class Continuous(OffPolicy):
+    """SAC, TD3, TQC or CrossQ."""
+
+    Settings = ContinuousSettings
+
+    def __init__(self, rules: ContinuousSettings, world: World) -> None:
+        normalizer = Normalizer(world.num_observations)
+        env = WorldVecEnv(world, normalizer)
+        super().__init__(rules, env, make_continuous(rules, env, policy_kwargs=extractor(normalizer)))
+
+    def policy(self) -> nn.Module:
+        """See ``Learner.policy``."""
+        return continuous_policy(self.model)
+
+
+class Discrete(OffPolicy):
+    """DQN or QR-DQN over a grid of actions."""
+
+    Settings = DiscreteSettings
+
+    def __init__(self, rules: DiscreteSettings, world: World) -> None:
+        self._actions = action_grid(world.num_actions, rules.levels, world.action_limit)
+        normalizer = Normalizer(world.num_observations)
+        env = WorldVecEnv(world, normalizer, self._actions)
+        common = _common(rules) | {
+            'exploration_fraction': max(1e-6, rules.exploration), 'exploration_final_eps': rules.final_exploration,
+            'target_update_interval': rules.target_interval, 'tau': 1.0}
+        policy = {'net_arch': list(rules.hidden)} | extractor(normalizer)
+        if rules.algorithm == 'qrdqn':
+            model = QRDQN('MlpPolicy', env, policy_kwargs=policy | {'n_quantiles': rules.quantiles}, **common)
+        else:
+            model = DQN('MlpPolicy', env, policy_kwargs=policy, **common)
+        super().__init__(rules, env, model)
+
+    def policy(self) -> nn.Module:
+        """See ``Learner.policy``."""
+        actions = torch.as_tensor(self._actions, dtype=torch.float32)
+        return Exported(self.model.policy,
+                        lambda policy, observation: actions[_values(policy, observation).argmax(dim=1)])
+
+
+def make_continuous(rules: ContinuousSettings, env: WorldVecEnv, policy: str = 'MlpPolicy', *,
+                    policy_kwargs: dict[str, Any], **more: Any) -> OffPolicyAlgorithm:
+    """The algorithm that the settings name.
+
+    Args:
+        rules: The settings.
+        env: The world.
+        policy: Kind of the policy.
+        policy_kwargs: Keywords of the policy, besides the sizes of its layers.
+        more: Further keywords of the algorithm.
+    """
+    policy_kwargs = {'net_arch': list(rules.hidden)} | policy_kwargs
+    common = _common(rules) | more
+    if rules.algorithm == 'td3':
+        size, n = env.action_space.shape[0], env.num_envs
+        noise = NormalActionNoise(np.zeros(size), np.full(size, rules.noise))
+        return TD3(policy, env, tau=rules.smoothing, action_noise=VectorizedActionNoise(noise, n),
+                   policy_kwargs=policy_kwargs, **common)
+    common['ent_coef'] = rules.entropy
+    if rules.algorithm == 'crossq':
+        return CrossQ(policy, env, policy_kwargs=policy_kwargs, **common)
+    made = {'sac': SAC, 'tqc': TQC}[rules.algorithm]
+    return made(policy, env, tau=rules.smoothing, policy_kwargs=policy_kwargs, **common)
+
+
+def continuous_policy(model: OffPolicyAlgorithm) -> nn.Module:
+    """The mean action of an actor, in the units of the world."""
+    low, high = (torch.as_tensor(bound) for bound in (model.action_space.low, model.action_space.high))
+    squashed = _td3_action if isinstance(model, TD3) else _mean_action
+    return Exported(model.policy.actor,
+                    lambda actor, observation: low + 0.5 * (squashed(actor, observation) + 1.0) * (high - low))
+
+
+def _td3_action(actor: nn.Module, observation: torch.Tensor) -> torch.Tensor:
+    return actor(observation)
+
+
+def _mean_action(actor: nn.Module, observation: torch.Tensor) -> torch.Tensor:
+    return torch.tanh(actor.get_action_dist_params(observation)[0])
+
+
+def _values(policy: nn.Module, observation: torch.Tensor) -> torch.Tensor:
+    """Values (N, K) of the discrete actions."""
+    if hasattr(policy, 'quantile_net'):
+        return policy.quantile_net(observation).mean(dim=1)
+    return policy.q_net(observation)
+
+
+def _common(rules: OffPolicySettings) -> dict[str, Any]:
+    return {'learning_rate': schedule(rules.learning_rate, rules.final_learning_rate), 'gamma': rules.discount,
+            'buffer_size': rules.buffer, 'learning_starts': rules.warm_up, 'batch_size': rules.batch,
+            'device': torch.device('cpu')}
+

@@ -1,0 +1,216 @@
+"""Methods of Stable-Baselines3 and sb3-contrib: what its on-policy and its off-policy algorithms share here.
+
+The libraries collect and learn; the trainer says for how long, saves, resumes and reports, as for every method. An
+algorithm steps the ``World`` through a ``VecEnv``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.vec_env import VecEnv
+from torch import nn
+
+from rl_robot_control.learning.learner import all_finite
+from rl_robot_control.learning.normalizer import Normalizer
+from rl_robot_control.learning.world import World
+
+_NOTHING: dict[str, Any] = {}
+
+
+class NormalizedFeatures(BaseFeaturesExtractor):
+    """The normalised observation.
+
+    Args:
+        observation_space: The observations'.
+        normalizer: One for all networks of an algorithm.
+    """
+
+    def __init__(self, observation_space: spaces.Box, normalizer: Normalizer) -> None:
+        super().__init__(observation_space, int(np.prod(observation_space.shape)))
+        self.normalizer = normalizer
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        """Features (N, D)."""
+        return self.normalizer(observations)
+
+
+class WorldVecEnv(VecEnv):
+    """A world in the form that Stable-Baselines3 takes.
+
+    Args:
+        world: The world.
+        normalizer: Is kept up to date with what is observed.
+        actions: (K, A) actions among which a discrete policy chooses; None: actions are continuous.
+    """
+
+    def __init__(self, world: World, normalizer: Normalizer, actions: np.ndarray | None = None) -> None:
+        self.world, self.normalizer, self._actions = world, normalizer, actions
+        action_space = world.env.single_action_space if actions is None else spaces.Discrete(len(actions))
+        super().__init__(world.num_robots, self.observation_space_of(world), action_space)
+
+    @staticmethod
+    def observation_space_of(world: World) -> spaces.Space:
+        """What a policy is offered."""
+        return world.env.single_observation_space
+
+    def reset(self) -> Any:
+        """The present observations; the world starts episodes by itself."""
+        return self._seen(self.world.observation, self.world.achieved)
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Take the next actions."""
+        self._next = actions if self._actions is None else self._actions[actions.reshape(-1)]
+
+    def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict]]:
+        """Step the world."""
+        step = self.world.step(self._next)
+        infos = [_NOTHING] * self.num_envs
+        final = self._seen(step.following, step.achieved)
+        for i in np.flatnonzero(step.done):
+            infos[i] = {'terminal_observation': _row(final, i), 'TimeLimit.truncated': bool(step.truncated[i])}
+        return (self._seen(step.observation, self.world.achieved), step.reward.astype(np.float32), step.done, infos)
+
+    def _seen(self, observation: np.ndarray, achieved: np.ndarray | None) -> Any:
+        self.normalizer.update(torch.as_tensor(observation))
+        return observation
+
+    def close(self) -> None:
+        """The world is its owner's to close."""
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """An attribute, the same for every robot."""
+        return [getattr(self, attr_name)] * self.num_envs
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Not offered."""
+        raise NotImplementedError
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        """A method's result, the same for every robot."""
+        return [getattr(self, method_name)(*args, **kwargs)]
+
+    def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
+        """Nothing is wrapped; the trainer counts."""
+        return [False] * self.num_envs
+
+
+class Sb3Learner:
+    """What all algorithms of Stable-Baselines3 share; see ``Learner``.
+
+    Args:
+        rules: Hyper-parameters.
+        env: The world.
+        model: The algorithm.
+    """
+
+    def __init__(self, rules: Any, env: WorldVecEnv, model: BaseAlgorithm) -> None:
+        self._rules, self._env, self.model = rules, env, model
+        model.set_logger(Logger(None, []))
+        model.num_timesteps = 0
+        _, self._callback = model._setup_learn(rules.steps, _Silent())
+
+    def state(self) -> dict[str, Any]:
+        """See ``Learner.state``."""
+        return {'networks': copy.deepcopy(_networks(self.model)), 'timesteps': self.model.num_timesteps,
+                'updates': self.model._n_updates}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """See ``Learner.load``."""
+        _load_networks(self.model, state['networks'])
+        self.model.num_timesteps, self.model._n_updates = state['timesteps'], state['updates']
+
+    def memory(self) -> dict[str, Any]:
+        """See ``Learner.memory``: nothing."""
+        return {}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """See ``Learner.recall``."""
+
+    def shared(self) -> list[torch.Tensor]:
+        """Parameters and buffers; every worker's optimiser keeps its own moments."""
+        return list(self.model.policy.state_dict().values())
+
+    def finite(self) -> bool:
+        """See ``Learner.finite``."""
+        return all_finite(self.model.policy)
+
+    def _spend(self, share: float) -> None:
+        """Tell the algorithm how much of the budget is spent, for its schedules."""
+        if share > 0:
+            self.model._total_timesteps = max(self.model.num_timesteps, round(self.model.num_timesteps / share))
+        self.model._current_progress_remaining = 1.0 - min(1.0, share)
+
+    def _losses(self) -> dict[str, float]:
+        """What the algorithm logged since the last call, without its prefix."""
+        values = self.model.logger.name_to_value
+        losses = {name.rpartition('/')[2]: float(value) for name, value in values.items() if name.startswith('train/')}
+        values.clear()
+        return losses
+
+
+class _Silent(BaseCallback):
+    def _on_step(self) -> bool:
+        return True
+
+
+def schedule(first: float, last: float | None) -> Callable[[float], float]:
+    """A rate that goes linearly from the first value to the last; None: it stays."""
+    last = first if last is None else last
+    return lambda remaining: last + (first - last) * remaining
+
+
+def extractor(normalizer: Normalizer) -> dict[str, Any]:
+    """Keywords that give a policy normalised observations."""
+    return {'features_extractor_class': NormalizedFeatures, 'features_extractor_kwargs': {'normalizer': normalizer}}
+
+
+def _networks(model: BaseAlgorithm) -> dict[str, Any]:
+    """State of networks and optimisers, and of single tensors that are learnt."""
+    names, tensors = model._get_torch_save_params()
+    states = {name: _attribute(model, name).state_dict() for name in names}
+    return states | {name: _attribute(model, name).detach() for name in tensors}
+
+
+def _load_networks(model: BaseAlgorithm, saved: dict[str, Any]) -> None:
+    names, tensors = model._get_torch_save_params()
+    for name in names:
+        _attribute(model, name).load_state_dict(saved[name])
+    for name in tensors:
+        _attribute(model, name).data = saved[name].clone()
+
+
+def _attribute(model: BaseAlgorithm, path: str) -> Any:
+    for name in path.split('.'):
+        model = getattr(model, name)
+    return model
+
+
+def _row(values: Any, i: int) -> Any:
+    return {key: value[i] for key, value in values.items()} if isinstance(values, dict) else values[i]
+
+
+class Exported(nn.Module):
+    """A network that computes the same as a policy's deterministic action.
+
+    Args:
+        policy: The policy; copied.
+        action: Computes actions from the copy and observations (N, D).
+    """
+
+    def __init__(self, policy: nn.Module, action: Callable[[nn.Module, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.inner, self._action = copy.deepcopy(policy).eval(), action
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        """Actions (N, A) of observations (N, D)."""
+        return self._action(self.inner, observation)

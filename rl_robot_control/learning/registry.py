@@ -1,0 +1,46 @@
+"""The methods of learning, by the name that ``config/algorithms/*.yaml`` gives under ``method``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rl_robot_control.errors import UnknownNameError
+from rl_robot_control.learning.learner import Learner, MethodSettings
+from rl_robot_control.learning.world import World
+
+_METHODS = 'rl_robot_control.learning.methods'
+METHODS = {  # name: module and class of the learner, which is imported only when it is used
+    'ppo': ('ppo', 'Ppo'),
+    'a2c': ('on_policy', 'A2c'),
+    'trpo': ('on_policy', 'Trpo'),
+    'recurrent_ppo': ('on_policy', 'RecurrentPpo'),
+    'continuous_off_policy': ('off_policy', 'Continuous'),
+    'discrete_off_policy': ('off_policy', 'Discrete'),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A method of learning."""
+
+    settings: type[MethodSettings]
+    make: Callable[[MethodSettings, World], Learner]
+
+
+def find_method(name: str, where: str = '') -> Method:
+    """Find a method; its learner's class names the class of its settings.
+
+    Args:
+        name: One of ``METHODS``.
+        where: Source of the name, for messages.
+
+    Raises:
+        UnknownNameError: There is no such method.
+    """
+    if name not in METHODS:
+        raise UnknownNameError('method', name, METHODS, where=where)
+    module, learner = METHODS[name]
+    made = getattr(importlib.import_module(f'{_METHODS}.{module}'), learner)
+    return Method(settings=made.Settings, make=made)

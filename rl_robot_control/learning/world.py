@@ -1,0 +1,144 @@
+"""The environment as a learner meets it: it counts what happens and notices interrupts."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from rl_robot_control.envs import RobotVectorEnv
+from rl_robot_control.tasks.interface import PolicyInterface
+from rl_robot_control.tasks.task import Task
+from rl_robot_control.types import BoolArray, FloatArray
+
+EPISODES = 100  # that the means of ``World`` reach back
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What followed the actions of N robots; an episode that ended has started anew within it."""
+
+    reward: FloatArray  # (N,)
+    terminated: BoolArray  # (N,) failed
+    truncated: BoolArray  # (N,) out of time
+    succeeded: BoolArray  # (N,) the task is done at this instant
+    corrected: BoolArray  # (N,) the shield changed the command
+    observation: np.ndarray  # (N, D) float32, to act on next
+    privileged: np.ndarray  # (N, C) float32, likewise, for a critic
+    following: np.ndarray  # (N, D) float32, what the actions led to: an episode's last observation where it ended
+    achieved: np.ndarray | None  # (N, 3) float32, the goal that the actions achieved; None: the task has no goal
+
+    @property
+    def done(self) -> BoolArray:
+        """Which episodes ended (N,)."""
+        return self.terminated | self.truncated
+
+
+@dataclass
+class Tally:
+    """Sums over the steps since the last ``World.tally``."""
+
+    steps: int = 0  # of all robots
+    reward: float = 0.0
+    falls: float = 0.0
+    corrected: float = 0.0
+
+
+class World:
+    """N robots that learn a task.
+
+    Args:
+        env: The environment; it is reset here.
+        seed: Source of its randomness.
+
+    Attributes:
+        observation: (N, D) float32, to act on.
+        privileged: (N, C) float32, what only a critic may see.
+        achieved: (N, 3) float32, the goal as it is achieved now; None: the task has no goal.
+        returns: Of the latest episodes that ended.
+        lengths: Of these episodes [s].
+        successes: Whether they ended with the task done.
+    """
+
+    def __init__(self, env: RobotVectorEnv, seed: int) -> None:
+        self.env, self.num_robots = env, env.num_envs
+        self.observation, info = env.reset(seed=seed)
+        self.privileged, self.achieved = info['privileged_observation'], info.get('achieved_goal')
+        self.returns: deque[float] = deque(maxlen=EPISODES)
+        self.lengths: deque[float] = deque(maxlen=EPISODES)
+        self.successes: deque[bool] = deque(maxlen=EPISODES)
+        self.interrupted = threading.Event()
+        self._tally = Tally()
+        self._return, self._length = np.zeros(self.num_robots), np.zeros(self.num_robots)
+
+    @property
+    def task(self) -> Task:
+        """What the robots learn."""
+        return self.env.episodes.task
+
+    @property
+    def interface(self) -> PolicyInterface:
+        """What a policy of the task observes and how it acts."""
+        return self.env.episodes.interface
+
+    @property
+    def num_observations(self) -> int:
+        """D."""
+        return self.observation.shape[1]
+
+    @property
+    def num_actions(self) -> int:
+        """A."""
+        return self.env.single_action_space.shape[0]
+
+    @property
+    def action_limit(self) -> float:
+        """Largest size of an element of an action [-]."""
+        return float(self.env.single_action_space.high.min())
+
+    def step(self, action: np.ndarray) -> Step:
+        """Apply actions (N, A) for one control period.
+
+        Raises:
+            KeyboardInterrupt: The user wants to stop.
+        """
+        if self.interrupted.is_set():
+            raise KeyboardInterrupt
+        self.observation, reward, terminated, truncated, info = self.env.step(action)
+        self.privileged, self.achieved = info['privileged_observation'], info.get('achieved_goal')
+        step = Step(reward=reward, terminated=terminated, truncated=truncated, succeeded=info['succeeded'],
+                    corrected=info['shield_acted'], observation=self.observation, privileged=self.privileged,
+                    following=_final(self.observation, info, 'final_obs'),
+                    achieved=None if self.achieved is None else _final(self.achieved, info, 'final_achieved_goal'))
+        self._count(step)
+        return step
+
+    def tally(self) -> Tally:
+        """What happened since the last call."""
+        tally, self._tally = self._tally, Tally()
+        return tally
+
+    def _count(self, step: Step) -> None:
+        ended, tally = step.done, self._tally
+        tally.steps += self.num_robots
+        tally.reward += float(step.reward.sum())
+        tally.falls += float(step.terminated.sum())
+        tally.corrected += float(step.corrected.sum())
+        self._return += step.reward
+        self._length += self.task.control_period
+        self.returns.extend(self._return[ended].tolist())
+        self.lengths.extend(self._length[ended].tolist())
+        self.successes.extend(step.succeeded[ended].tolist())
+        self._return[ended] = self._length[ended] = 0.0
+
+
+def _final(values: np.ndarray, info: dict, key: str) -> np.ndarray:
+    """The values (N, ·), with an episode's last ones where it ended."""
+    if key not in info:
+        return values
+    following = values.copy()
+    for i in np.flatnonzero(info[f'_{key}']):
+        following[i] = info[key][i]
+    return following
