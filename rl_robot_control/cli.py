@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, export, import, inspect, parity, deploy, demo, list, bench, doctor.
+"""The command line: train, tune, evaluate, export, import, inspect, parity, deploy, demo, list, bench, doctor.
 
 Results go to stdout (``--json``: one JSON object and nothing else), progress and errors to stderr. Exit codes: 0 done,
 1 done but the result is bad, 2 the user can mend it, 130 interrupted.
@@ -127,6 +127,59 @@ def train(
     if not result.finished:
         errors().print(f'interrupted; go on with: rl_robot_control train --resume --out {out}', soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+def tune(
+        robot: RobotOption = None,
+        task: Annotated[str | None, typer.Option(help='Name in config/tasks, or path of a YAML file.')] = None,
+        algorithm: Annotated[str | None, typer.Option(help='Name in config/algorithms; default ppo.')] = None,
+        trials: Annotated[int, typer.Option(min=1, help='In all; those of a resumed search count.')] = 30,
+        steps: Annotated[int | None, typer.Option(min=1, help="Of each training run; default the algorithm's.")] = None,
+        seeds: Annotated[int | None, typer.Option(min=1, help='Training runs per trial; default 1.')] = None,
+        seed: Annotated[int | None, typer.Option(min=0, max=2**31, help='Of everything random; default 1.')] = None,
+        space: Annotated[str | None, typer.Option(help='Name in config/tuning, or path of a YAML file; default: of the '
+                                                       "algorithm's name.")] = None,
+        out: Annotated[Path | None, typer.Option(help='Default: runs/tune_ROBOT_TASK_ALGORITHM.')] = None,
+        resume: Annotated[bool, typer.Option('--resume', help='Go on with the search in the folder.')] = False,
+        as_json: JsonOption = False) -> None:
+    """Search for hyper-parameters; Ctrl-C keeps everything. Writes best.yaml, trials.csv and importance.png."""
+    asked = {'robot': robot, 'task': task, 'algorithm': algorithm, 'steps': steps, 'seeds': seeds, 'seed': seed,
+             'space': space}
+    asked = {key: value for key, value in asked.items() if value is not None}
+    if not resume:
+        for name in ('robot', 'task'):
+            _needed(name, asked.get(name), f'one of: {", ".join(_names(f"{name}s"))}')
+    from rl_robot_control.learning.tuning import TuningProgress, stored_plan
+    from rl_robot_control.learning.tuning import tune as run
+    from rl_robot_control.learning.tuning_space import make_plan
+    if resume:
+        plan = stored_plan(_needed('out', out, 'the folder of the search to resume'), **asked)
+    else:
+        plan = make_plan(**asked)
+    names = (plan.robot, plan.task, plan.algorithm)
+    out = out or Path('runs') / '_'.join(['tune', *(Path(name).stem for name in names)])
+
+    with progress('tuning') as show:
+        def report(at: TuningProgress) -> None:
+            best = 'none yet' if at.best is None else f'{at.best:.4g}'
+            show(f'trial {at.trial} of {at.trials}: {at.steps:,} steps, return {at.mean_return:.4g}; best {best}',
+                 (at.trial - 1 + min(1.0, at.steps / at.total_steps)) / at.trials)
+        result = run(plan, out, trials, resume=resume, on_progress=report)
+    summary: dict[str, Any] = {
+        'folder': str(result.folder), 'complete': result.complete, 'pruned': result.pruned, 'failed': result.failed,
+        'best_trial': result.best_trial, 'mean_return': result.mean_return,
+        'success_rate': result.success_rate, 'finished': result.finished}
+    summary |= {'last_failure': result.failure} if result.failure else {}
+    before = plan.base_values()
+    rows = [{'hyper_parameter': name, 'best': value, 'before': before[name]} for name, value in result.values.items()]
+    show_result(summary | {'best_values': result.values if as_json else rows}, as_json, title='tuning')
+    if not result.finished:
+        errors().print(f'interrupted; go on with: rl_robot_control tune --resume --trials {trials} --out {out}',
+                       soft_wrap=True)
+        raise typer.Exit(INTERRUPTED)
+    if result.best_trial is None:
+        raise typer.Exit(1)
 
 
 @app.command()

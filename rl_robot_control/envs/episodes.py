@@ -76,6 +76,10 @@ class Episodes:
         view = self.interface.view(self.state)
         return self.interface.observe_view(view), self._privileged()
 
+    def achieved(self) -> FloatArray | None:
+        """What has been achieved (N, 3), in the terms of the command; None: the task has no goal."""
+        return self.task.achieved(self.interface.view(self.state))
+
     def step(self, action: FloatArray) -> Transition:
         """Apply actions (N, A) for one control period."""
         target = self.interface.act(self.state, action)

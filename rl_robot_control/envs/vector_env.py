@@ -21,7 +21,7 @@ class RobotVectorEnv(VectorEnv):
     Observations are float32 (N, D), actions float32 (N, A). ``info`` holds ``privileged_observation`` (N, C), what only
     a critic may see; ``applied_position`` (N, J) and ``shield_correction`` (N, J) [rad]; ``shield_acted`` (N,);
     ``succeeded`` (N,), whether the task is done; and, where episodes ended, ``final_obs`` and
-    ``final_privileged_observation``.
+    ``final_privileged_observation``. A task with a goal adds ``achieved_goal`` (N, 3) and ``final_achieved_goal``.
 
     Args:
         backend: Where the robots live; put ``ShieldedBackend`` around it to learn under the shield.
@@ -50,7 +50,7 @@ class RobotVectorEnv(VectorEnv):
         if self._stagger:
             self.episodes.steps[:] = self.episodes.random.integers(0, self.episodes.task.max_steps, self.num_envs)
         observation, privileged = self.episodes.observe()
-        return observation.astype(np.float32), {'privileged_observation': privileged.astype(np.float32)}
+        return observation.astype(np.float32), {'privileged_observation': privileged.astype(np.float32)} | self._goal()
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, FloatArray, np.ndarray, np.ndarray, dict]:
         """Apply actions (N, A) for one control period."""
@@ -64,19 +64,25 @@ class RobotVectorEnv(VectorEnv):
             info |= self._final(ended)
             episodes.reset(ended)
         observation, privileged = episodes.observe()
-        info['privileged_observation'] = privileged.astype(np.float32)
+        info |= {'privileged_observation': privileged.astype(np.float32)} | self._goal()
         return (observation.astype(np.float32), transition.reward, transition.terminated, transition.truncated, info)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Release the backend."""
         self.episodes.backend.close()
 
+    def _goal(self) -> dict[str, Any]:
+        achieved = self.episodes.achieved()
+        return {} if achieved is None else {'achieved_goal': achieved.astype(np.float32)}
+
     def _final(self, ended: np.ndarray) -> dict[str, Any]:
         """The last observations of the episodes that ended, in Gymnasium's form: (N,) objects and a mask."""
         mask = np.zeros(self.num_envs, dtype=bool)
         mask[ended] = True
         info: dict[str, Any] = {}
-        for key, values in zip(('final_obs', 'final_privileged_observation'), self.episodes.peek(), strict=True):
+        final = dict(zip(('final_obs', 'final_privileged_observation'), self.episodes.peek(), strict=True))
+        final |= {f'final_{key}': values for key, values in self._goal().items()}
+        for key, values in final.items():
             rows = np.full(self.num_envs, None, dtype=object)
             for i in ended:
                 rows[i] = values[i].astype(np.float32)

@@ -23,6 +23,7 @@ class MethodSettings:
 
     num_envs: PositiveInt  # robots, in all workers together
     workers: PositiveInt = 1  # processes that learn together
+    asynchronous: bool = False  # whether these go on without waiting for each other, as in A3C
     steps: PositiveInt  # default budget of a run, of all robots together
     horizon: PositiveInt  # steps of each robot per iteration: between two lines of metrics, and often two updates
 
@@ -69,7 +70,7 @@ class Learner(Protocol):
         ...
 
     def shared(self) -> list[torch.Tensor]:
-        """The tensors that workers average after an iteration."""
+        """The tensors that workers average after an iteration, or add up where these do not wait for each other."""
         ...
 
     def finite(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,23 @@ from torch import nn
 from torch.nn import functional
 
 from rl_robot_control.learning.symmetry import Mirror, PhaseMirror
+
+
+def mlp(sizes: Sequence[int], last_gain: float = 1.0) -> nn.Sequential:
+    """Fully connected layers with tanh between them.
+
+    Args:
+        sizes: Of the input, the hidden layers and the output.
+        last_gain: By which the last layer's first weights are scaled; small: a fresh policy stays near zero.
+    """
+    layers: list[nn.Module] = []
+    for i, (before, after) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        layer = nn.Linear(before, after)
+        last = i == len(sizes) - 2
+        nn.init.orthogonal_(layer.weight, last_gain if last else math.sqrt(2))
+        nn.init.zeros_(layer.bias)
+        layers += [layer] if last else [layer, nn.Tanh()]
+    return nn.Sequential(*layers)
 
 
 class PolicyNetwork(nn.Module):

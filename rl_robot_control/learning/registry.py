@@ -14,10 +14,15 @@ _METHODS = 'rl_robot_control.learning.methods'
 METHODS = {  # name: module and class of the learner, which is imported only when it is used
     'ppo': ('ppo', 'Ppo'),
     'a2c': ('on_policy', 'A2c'),
+    'tabular_q': ('tabular', 'TabularQ'),
+    'reinforce': ('reinforce', 'Reinforce'),
+    'hindsight': ('hindsight', 'Hindsight'),
     'trpo': ('on_policy', 'Trpo'),
     'recurrent_ppo': ('on_policy', 'RecurrentPpo'),
     'continuous_off_policy': ('off_policy', 'Continuous'),
     'discrete_off_policy': ('off_policy', 'Discrete'),
+    'pets': ('pets', 'Pets'),
+    'mbpo': ('mbpo', 'Mbpo'),
 }
 
 

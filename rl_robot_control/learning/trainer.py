@@ -86,7 +86,7 @@ def train(settings: TrainingSettings, out: Path, *, resume: bool = False, backen
     workers = 1 if backend is not None else min(settings.workers or rules.workers, settings.num_envs or rules.num_envs)
     if not resume:
         folder.check_free()
-    with team(workers, _work, settings, folder.path, resume, warm_start) as group:
+    with team(workers, rules.asynchronous, _work, settings, folder.path, resume, warm_start) as group:
         run = _prepared(group, settings, folder, backend, resume, warm_start)
         if not resume:
             folder.create(settings)
@@ -105,6 +105,7 @@ def _prepared(group: Alone, settings: TrainingSettings, folder: RunFolder, backe
         run.restore(folder.load())
     else:
         run.warm_start(warm_start)
+    group.begin(run.learner.shared())
     return run
 
 
@@ -217,12 +218,12 @@ class _Run:
         """Collect one horizon of steps and learn from it."""
         began, world = time.monotonic(), self.world
         losses = self.learner.iterate(self._budget_share())
-        self.group.average(self.learner.shared())
+        self.group.share(self.learner.shared())
         if not self.learner.finite():
             raise LearningError(f'the parameters stopped being finite after {self.steps} steps; resume from the '
                                 'checkpoint with a lower learning rate.')
         tally, period = world.tally(), world.task.control_period
-        taken, simulated = self.group.size * tally.steps, max(1, tally.steps) * period
+        taken, simulated = self.group.total(tally.steps), max(1, tally.steps) * period
         elapsed = time.monotonic() - began
         self.steps, self.seconds = self.steps + taken, self.seconds + elapsed
         return Progress(

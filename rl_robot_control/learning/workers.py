@@ -2,7 +2,8 @@
 
 Each worker collects and learns alone for one iteration; then parameters, Adam's moments and the observation's
 statistics are averaged. Averaging once per iteration costs next to nothing and uses every core, where more threads in
-one process would only fight each other.
+one process would only fight each other. Asynchronous workers (Mnih et al. 2016, arXiv 1602.01783) do not wait: after
+its iteration each adds what it changed to the common parameters, and goes on from there.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import torch
 import torch.distributed as distributed
 import torch.multiprocessing as multiprocessing
 
+from rl_robot_control.errors import LearningError
+
 TIMEOUT = timedelta(minutes=5)  # for the slowest worker to come to a meeting point
 
 
@@ -27,8 +30,15 @@ class Alone:
 
     rank, size = 0, 1
 
-    def average(self, tensors: list[torch.Tensor]) -> None:
-        """Nothing to average."""
+    def begin(self, tensors: list[torch.Tensor]) -> None:
+        """Before the first iteration, with tensors that are the same in all workers."""
+
+    def share(self, tensors: list[torch.Tensor]) -> None:
+        """Exchange, after an iteration, what was learnt; replaces the tensors in place."""
+
+    def total(self, steps: int) -> int:
+        """Steps of all workers since the last call, of which this one took some."""
+        return steps
 
     def agree(self, stop: bool) -> bool:
         """Whether all stop."""
@@ -50,14 +60,15 @@ class Member(Alone):
         distributed.init_process_group('gloo', init_method=f'file://{meeting}', rank=rank, world_size=size,
                                        timeout=TIMEOUT)
 
-    def average(self, tensors: list[torch.Tensor]) -> None:
+    def total(self, steps: int) -> int:
+        """See ``Alone``; all take as many."""
+        return self.size * steps
+
+    def share(self, tensors: list[torch.Tensor]) -> None:
         """Replace tensors, in place, by their means over all workers; whole numbers stay as they are."""
-        real = [tensor for tensor in tensors if tensor.is_floating_point()]
-        flat = torch.cat([tensor.detach().reshape(-1) for tensor in real])
+        flat = _flat(tensors)
         distributed.all_reduce(flat)
-        flat /= self.size
-        for tensor, mean in zip(real, flat.split([tensor.numel() for tensor in real]), strict=True):
-            tensor.detach().copy_(mean.view_as(tensor))
+        _unflatten(tensors, flat / self.size)
 
     def agree(self, stop: bool) -> bool:
         """Whether any worker wants to stop."""
@@ -66,14 +77,75 @@ class Member(Alone):
         return bool(flag)
 
 
+class Asynchronous(Alone):
+    """One of several workers that share parameters in a file in memory and do not wait for each other.
+
+    Args:
+        rank: 0 for the one that reports and saves.
+        size: Number of workers.
+        meeting: Beginning of the names of the files that they share.
+        lock: Held while the files are changed.
+    """
+
+    def __init__(self, rank: int, size: int, meeting: Path, lock: Any) -> None:
+        self.rank, self.size, self._meeting, self._lock = rank, size, meeting, lock
+        self._parent, self.others = os.getppid(), []
+        self._counts = self._map('counts', size + 2, torch.int64)  # steps of each worker, stop, begun
+        self._counted = 0
+
+    def begin(self, tensors: list[torch.Tensor]) -> None:
+        """See ``Alone``: whoever comes first writes them down."""
+        self._base = _flat(tensors)
+        self._common = self._map('parameters', len(self._base), torch.float32)
+        with self._lock:
+            if not self._counts[-1]:
+                self._common.copy_(self._base)
+                self._counts[-1] = 1
+
+    def share(self, tensors: list[torch.Tensor]) -> None:
+        """Add what this worker changed to the common parameters; what has no gradient moves by its share only."""
+        weights = torch.cat([torch.full((t.numel(),), 1.0 if t.requires_grad else 1.0 / self.size)
+                             for t in tensors if t.is_floating_point()])
+        with self._lock:
+            self._common += weights * (_flat(tensors) - self._base)
+            self._base = self._common.clone()
+        _unflatten(tensors, self._base)
+
+    def total(self, steps: int) -> int:
+        """See ``Alone``."""
+        self._counts[self.rank] += steps  # its own element: nobody else writes it
+        before, self._counted = self._counted, int(self._counts[:self.size].sum())
+        return self._counted - before
+
+    def agree(self, stop: bool) -> bool:
+        """Whether worker 0 wants to stop, or is gone.
+
+        Raises:
+            LearningError: Another worker is gone.
+        """
+        if self.rank > 0:
+            return bool(self._counts[self.size]) or os.getppid() != self._parent
+        if stop:
+            self._counts[self.size] = 1
+        dead = [i for i, other in enumerate(self.others) if not other.is_alive()]
+        if dead and not stop:
+            raise LearningError(f'worker {dead[0] + 1} of {self.size} ended; its message stands above. Resume from the '
+                                'checkpoint.')
+        return stop
+
+    def _map(self, name: str, length: int, kind: torch.dtype) -> torch.Tensor:
+        return torch.from_file(f'{self._meeting}_{name}', shared=True, size=length, dtype=kind)
+
+
 @contextmanager
-def team(size: int, work: Callable[..., None], *arguments: Any) -> Iterator[Alone]:
+def team(size: int, asynchronous: bool, work: Callable[..., None], *arguments: Any) -> Iterator[Alone]:
     """Start the other workers; yields the caller's own membership.
 
-    They end when the caller stops meeting them, even if it is killed: their connection to it breaks.
+    They end when the caller stops meeting them, even if it is killed: they notice.
 
     Args:
         size: Number of workers, the caller included.
+        asynchronous: Whether they go on without waiting for each other.
         work: What the others do: called with their membership and the arguments; it must be importable.
         arguments: For ``work``; picklable.
     """
@@ -83,28 +155,55 @@ def team(size: int, work: Callable[..., None], *arguments: Any) -> Iterator[Alon
     with tempfile.TemporaryDirectory(prefix='rl_robot_control_') as folder:
         meeting = Path(folder) / 'meeting'
         context = multiprocessing.get_context('spawn')
-        others = [context.Process(target=_join, args=(rank, size, meeting, work, arguments), daemon=True)
+        lock = context.Lock() if asynchronous else None
+        others = [context.Process(target=_join, args=(rank, size, meeting, lock, work, arguments), daemon=True)
                   for rank in range(1, size)]
         for other in others:
             other.start()
+        group = _member(0, size, meeting, lock)
         try:
-            yield Member(0, size, meeting)
+            if asynchronous:
+                group.others = others
+            yield group
         finally:
-            distributed.destroy_process_group()
+            if asynchronous:
+                group.others = []
+                group.agree(True)
+            else:
+                distributed.destroy_process_group()
             for other in others:
                 other.join(10)
                 if other.is_alive():
                     other.kill()
 
 
-def _join(rank: int, size: int, meeting: Path, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _member(rank: int, size: int, meeting: Path, lock: Any) -> Alone:
+    return Member(rank, size, meeting) if lock is None else Asynchronous(rank, size, meeting, lock)
+
+
+def _join(rank: int, size: int, meeting: Path, lock: Any, work: Callable[..., None], arguments: tuple[Any, ...],
+          ) -> None:
     import signal
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; worker 0 decides and tells
     torch.set_num_threads(1)
-    member = Member(rank, size, meeting)
+    member = _member(rank, size, meeting, lock)
     try:
         work(member, *arguments)
     except RuntimeError:  # worker 0 is gone: its connection broke
-        return
+        if lock is not None:
+            raise
     finally:
-        distributed.destroy_process_group()
+        if lock is None:
+            distributed.destroy_process_group()
+
+
+def _flat(tensors: list[torch.Tensor]) -> torch.Tensor:
+    """All real elements as one vector, a copy."""
+    return torch.cat([tensor.detach().reshape(-1).float() for tensor in tensors if tensor.is_floating_point()])
+
+
+def _unflatten(tensors: list[torch.Tensor], flat: torch.Tensor) -> None:
+    """Write a vector back into the tensors, in place."""
+    real = [tensor for tensor in tensors if tensor.is_floating_point()]
+    for tensor, values in zip(real, flat.split([tensor.numel() for tensor in real]), strict=True):
+        tensor.detach().copy_(values.view_as(tensor))

@@ -127,7 +127,8 @@ def joint_constants(limits: ShieldLimits, tree: LinkTree, armature: FloatArray) 
     joints['lightest'] = np.min([1.0 / np.diag(np.linalg.inv(mass)) for mass in masses], axis=0)
     heaviest = np.max([np.diag(mass) for mass in masses], axis=0)
     spring = limits.stiffness * np.stack([joints['most'] - joints['lower'], joints['upper'] - joints['least']])
-    middle = np.where(np.isfinite(joints['lower'] + joints['upper']), (joints['lower'] + joints['upper']) / 2, 0.0)
+    with np.errstate(invalid='ignore'):  # a continuous joint has no middle
+        middle = np.nan_to_num((joints['lower'] + joints['upper']) / 2, nan=0.0, posinf=0.0, neginf=0.0)
     for name, sign, place, reach in (('below', -1.0, joints['lower'], spring[0]),
                                      ('above', 1.0, joints['upper'], spring[1]),
                                      ('before_below', -1.0, middle, np.inf), ('before_above', 1.0, middle, np.inf)):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rl_robot_control.backends.physics import PhysicsSettings
 from rl_robot_control.config import config_names, find_config, load_settings, settings
@@ -15,7 +15,7 @@ from rl_robot_control.tasks.context import Context
 from rl_robot_control.tasks.interface import InterfaceSettings, PolicyInterface
 from rl_robot_control.tasks.observation_group import ObservationGroup, ObservationSettings
 from rl_robot_control.tasks.registry import bind_term
-from rl_robot_control.tasks.terms import commands, disturbances, resets, rewards, successes, terminations
+from rl_robot_control.tasks.terms import commands, disturbances, goals, resets, rewards, successes, terminations
 from rl_robot_control.types import BoolArray, FloatArray, InitialState, RobotState
 
 
@@ -42,6 +42,13 @@ class CommandSamplingSettings(TermSettings):
 
 
 @settings
+class GoalSettings(TermSettings):
+    """What the command asks for, and when it counts as achieved: the reward of a step is 0 then, and −1 until then."""
+
+    tolerance: Annotated[float, Field(gt=0)]  # distance from what is asked for [m]
+
+
+@settings
 class TaskSettings:
     """The file ``config/tasks/<name>.yaml``."""
 
@@ -51,7 +58,8 @@ class TaskSettings:
     interface: InterfaceSettings
     critic: list[ObservationSettings] = Field(default_factory=list)  # what only the critic sees, besides the rest
     command: CommandSamplingSettings
-    rewards: list[RewardSettings]
+    rewards: list[RewardSettings] = Field(default_factory=list)
+    goal: GoalSettings | None = None  # in place of rewards: a sparse reward, which can be worked out for any goal
     reward_clip: Annotated[float, Field(gt=0)] = 0.5  # bound on a step's reward
     terminations: list[TermSettings] = Field(default_factory=list)
     success: TermSettings | None = None  # null: an episode without a failure is one
@@ -60,6 +68,16 @@ class TaskSettings:
     base: Literal['free', 'held'] = 'free'  # held: the robot hangs from a gantry
     training_physics: PhysicsSettings = Field(default_factory=PhysicsSettings)
     physics: PhysicsSettings = Field(default_factory=PhysicsSettings)  # for evaluation and deployment
+
+    @model_validator(mode='after')
+    def _goal_stands_alone(self):
+        if self.goal is not None and (self.rewards or self.success is not None):
+            raise ValueError("'goal' stands in place of 'rewards' and 'success'; leave them out")
+        if self.goal is not None and (self.command.duration[0] < self.episode_length or self.interface.command.slew):
+            raise ValueError(f"a goal must last for the whole episode: command.duration begins at "
+                             f'{self.command.duration[0]} s, the episode has {self.episode_length} s; and it takes no '
+                             'slew')
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +109,7 @@ class Task:
         self._command = bind_term(commands, task.command.term, task.command.params, where)
         self._rewards = [(bind_term(rewards, r.term, r.params, where), r.weight) for r in task.rewards]
         self._terminations = [bind_term(terminations, t.term, t.params, where) for t in task.terminations]
+        self._goal = None if task.goal is None else bind_term(goals, task.goal.term, task.goal.params, where)
         self._success = None if task.success is None else bind_term(successes, task.success.term, task.success.params,
                                                                      where)
         self._resets = [bind_term(resets, t.term, t.params, where) for t in task.resets]
@@ -118,9 +137,19 @@ class Task:
 
     def reward(self, context: Context) -> FloatArray:
         """Reward (N,) of one control period."""
+        if self._goal is not None:
+            return self.goal_reward(self._goal(context), context.command)
         total = sum(weight * term(context) for term, weight in self._rewards) * self.control_period
         bound = self.settings.reward_clip
         return np.clip(np.nan_to_num(total, nan=-bound), -bound, bound)
+
+    def achieved(self, context: Context) -> FloatArray | None:
+        """What has been achieved (N, 3), in the terms of the command; None: the task has no goal."""
+        return None if self._goal is None else self._goal(context)
+
+    def goal_reward(self, achieved: FloatArray, desired: FloatArray) -> FloatArray:
+        """Reward (N,) of a step that achieved one thing (N, 3) where another (N, 3) was asked for."""
+        return self._reached(achieved, desired) - 1.0
 
     def reward_terms(self, context: Context) -> dict[str, FloatArray]:
         """Each reward term's weighted share (N,), by name."""
@@ -136,12 +165,17 @@ class Task:
 
     def succeeded(self, context: Context) -> BoolArray:
         """Where the task is done at this instant (N,)."""
+        if self._goal is not None:
+            return self._reached(self._goal(context), context.command)
         return ~self.terminated(context) if self._success is None else self._success(context)
 
     def command_range(self) -> tuple[FloatArray, FloatArray]:
         """Smallest and largest command (3,) that the task asks for."""
         drawn = self._command(np.random.default_rng(0), 4096)
         return np.round(drawn.min(axis=0), 2) + 0.0, np.round(drawn.max(axis=0), 2) + 0.0
+
+    def _reached(self, achieved: FloatArray, desired: FloatArray) -> BoolArray:
+        return np.linalg.norm(achieved - desired, axis=-1) < self.settings.goal.tolerance
 
     def _try_terms(self) -> None:
         """Evaluate every term once, so that a wrong joint or frame name is found before anything runs."""

@@ -36,7 +36,6 @@ class OnPolicySettings(MethodSettings):
 class A2cSettings(OnPolicySettings):
     """Hyper-parameters of A2C; names follow Mnih et al. 2016 (arXiv 1602.01783)."""
 
-    asynchronous: bool = False  # workers do not wait for each other: A3C
     entropy: NotNegative = 0.0
     gradient_clip: PositiveFloat = 0.5
 
@@ -91,10 +90,6 @@ class A2c(OnPolicy):
     """Advantage actor-critic; with asynchronous workers it is A3C."""
 
     Settings = A2cSettings
-
-    def __init__(self, rules: A2cSettings, world: World) -> None:
-        super().__init__(rules, world)
-        self.asynchronous = rules.asynchronous
 
     def _make(self, rules: A2cSettings, env: WorldVecEnv) -> A2C:
         return A2C('MlpPolicy', env, gae_lambda=rules.trace_decay, ent_coef=rules.entropy, normalize_advantage=True,

@@ -138,7 +138,7 @@ class Sb3Learner:
 
     def shared(self) -> list[torch.Tensor]:
         """Parameters and buffers; every worker's optimiser keeps its own moments."""
-        return list(self.model.policy.state_dict().values())
+        return [*self.model.policy.parameters(), *self.model.policy.buffers()]
 
     def finite(self) -> bool:
         """See ``Learner.finite``."""

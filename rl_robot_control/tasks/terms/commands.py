@@ -32,3 +32,26 @@ def target(random: np.random.Generator, count: int, *, low: tuple[float, float, 
            high: tuple[float, float, float]) -> FloatArray:
     """Points drawn evenly from a box in the base frame [m]."""
     return random.uniform(low, high, (count, 3))
+
+
+def arc_target(random: np.random.Generator, count: int, *, center: tuple[float, float, float], radius: float,
+               angle: tuple[float, float]) -> FloatArray:
+    """Points on an arc about the base's y axis, in the base frame [m]; at an angle of zero they hang below its centre.
+
+    Args:
+        random: Source of randomness.
+        count: How many.
+        center: Of the arc [m].
+        radius: Of the arc [m].
+        angle: Range [rad].
+    """
+    turned = random.uniform(*angle, count)
+    points = np.tile(np.asarray(center, dtype=np.float64), (count, 1))
+    points[:, 0] -= radius * np.sin(turned)
+    points[:, 2] -= radius * np.cos(turned)
+    return points
+
+
+def none(random: np.random.Generator, count: int) -> FloatArray:
+    """Nothing: zeros."""
+    return np.zeros((count, 3))

@@ -14,6 +14,11 @@ def none(context: Context) -> FloatArray:
     return np.zeros_like(context.action)
 
 
+def measured(context: Context) -> FloatArray:
+    """Where the joints are: the action is an effort, stiffness · scale · action, less the drive's damping."""
+    return (context.state.joint_position - context.robot.default_position)[:, context.joints]
+
+
 def walking(context: Context) -> FloatArray:
     """The gait's leg motion; the first twelve actions are the left and the right leg from hip pitch to ankle roll."""
     offset = np.zeros_like(context.action)

@@ -140,6 +140,24 @@ def target_offset(context: Context, *, frame: str) -> FloatArray:
     return context.command - rotations.rotate_inverse(state.base_quaternion, relative)
 
 
+def target_bearing(context: Context, *, frame: str, center: Sequence[float], axis: Sequence[float]) -> FloatArray:
+    """By which angle a frame would have to turn to point at the target [rad], (N, 1).
+
+    Args:
+        context: The instant.
+        frame: The frame.
+        center: (3,) that it turns about, in the base frame [m].
+        axis: (3,) that it turns about, a unit vector in the base frame.
+    """
+    state = context.state
+    relative = state.frame_position[:, context.robot.frame_indices([frame])[0]] - state.base_position
+    here = rotations.rotate_inverse(state.base_quaternion, relative) - center
+    there, normal = context.command - center, np.asarray(axis, dtype=np.float64)
+    sine = np.cross(here, there) @ normal
+    cosine = (here * there).sum(axis=-1) - (here @ normal) * (there @ normal)
+    return np.arctan2(sine, cosine)[:, None]
+
+
 def _joints(context: Context, joints: Sequence[str] | None) -> np.ndarray:
     return context.joints if joints is None else context.robot.joint_indices(joints)
 

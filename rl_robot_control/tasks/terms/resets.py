@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,13 +13,16 @@ from rl_robot_control.types import FloatArray, InitialState
 
 
 def joint_noise(initial: InitialState, random: np.random.Generator, robot: RobotModel, command: FloatArray, *,
-                position: float, velocity: float) -> InitialState:
+                position: float, velocity: float, joints: Sequence[str] = ('.*',)) -> InitialState:
     """Vary joints evenly by ± position [rad], within their limits, and ± velocity [rad/s]."""
-    shape = initial.joint_position.shape
-    moved = initial.joint_position + random.uniform(-position, position, shape)
+    index = robot.joint_indices(joints)
+    shape = (len(initial.joint_position), len(index))
+    moved, moving = initial.joint_position.copy(), initial.joint_velocity.copy()
+    moved[:, index] += random.uniform(-position, position, shape)
+    moving[:, index] += random.uniform(-velocity, velocity, shape)
     return dataclasses.replace(
         initial, joint_position=np.minimum(np.maximum(moved, robot.position_lower), robot.position_upper),
-        joint_velocity=initial.joint_velocity + random.uniform(-velocity, velocity, shape))
+        joint_velocity=moving)
 
 
 def base_tilt(initial: InitialState, random: np.random.Generator, robot: RobotModel, command: FloatArray, *,

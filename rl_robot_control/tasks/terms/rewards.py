@@ -128,3 +128,13 @@ def reach_target(context: Context, *, frame: str, variance: float) -> FloatArray
 def target_distance(context: Context, *, frame: str) -> FloatArray:
     """Distance between a frame and the target, which is given in the base frame [m]."""
     return np.linalg.norm(observations.target_offset(context, frame=frame), axis=-1)
+
+
+def bearing_error(context: Context, *, frame: str, center: Sequence[float], axis: Sequence[float]) -> FloatArray:
+    """Size of the angle between a frame and the target [rad]; see ``observations.target_bearing``."""
+    return np.abs(observations.target_bearing(context, frame=frame, center=center, axis=axis)[:, 0])
+
+
+def action_size(context: Context) -> FloatArray:
+    """Squared action [-]."""
+    return np.square(context.action).sum(axis=-1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from rl_robot_control import rotations
@@ -13,6 +15,13 @@ from rl_robot_control.types import BoolArray
 def base_below(context: Context, *, height: float) -> BoolArray:
     """The base is lower than a height [m], or its height is not known."""
     return ~(context.state.base_position[:, 2] >= height)
+
+
+def joint_outside(context: Context, *, joints: Sequence[str], distance: float) -> BoolArray:
+    """A joint is farther from its default than a distance [rad], or its position is not known."""
+    index = context.robot.joint_indices(joints)
+    offset = context.state.joint_position[:, index] - context.robot.default_position[index]
+    return ~(np.abs(offset) <= distance).all(axis=-1)
 
 
 def base_tilted(context: Context, *, angle: float) -> BoolArray:
