@@ -1,4 +1,5 @@
-"""The command line: train, tune, evaluate, export, import, inspect, parity, deploy, demo, list, bench, doctor.
+"""The command line: train, tune, rollouts, evaluate, export, import, inspect, parity, deploy, demo, list, bench,
+doctor.
 
 Results go to stdout (``--json``: one JSON object and nothing else), progress and errors to stderr. Exit codes: 0 done,
 1 done but the result is bad, 2 the user can mend it, 130 interrupted.
@@ -87,6 +88,10 @@ def train(
         steps: Annotated[int | None, typer.Option(min=1, help='Environment steps in all.')] = None,
         minutes: Annotated[float | None, typer.Option(min=0.001, help='Stop after so much training time.')] = None,
         warm_start: Annotated[Path | None, typer.Option(help='Run whose parameters to start from.')] = None,
+        teacher: Annotated[Path | None, typer.Option(help='Recording (.npz), run folder or .onnx policy to learn from, '
+                                                     'for bc, td3_bc and dagger.')] = None,
+        freeze: Annotated[list[str] | None, typer.Option(help='Regular expression of parameters that stay as they are; '
+                                                              'may be repeated.')] = None,
         out: Annotated[Path | None, typer.Option(help='Default: runs/ROBOT_TASK_ALGORITHM.')] = None,
         resume: Annotated[bool, typer.Option('--resume', help='Go on with the run in the folder.')] = False,
         as_json: JsonOption = False) -> None:
@@ -96,11 +101,13 @@ def train(
     from rl_robot_control.learning.trainer import Progress
     from rl_robot_control.learning.trainer import train as run
     asked = {'robot': robot, 'task': task, 'algorithm': algorithm, 'seed': seed, 'num_envs': num_envs,
-             'workers': workers, 'steps': steps, 'minutes': minutes, 'backend': backend.value if backend else None}
+             'workers': workers, 'steps': steps, 'minutes': minutes, 'backend': backend.value if backend else None,
+             'freeze': freeze,
+             'teacher': str(teacher.absolute()) if teacher else None}  # a run is resumed from any folder
     asked = {key: value for key, value in asked.items() if value is not None}
     if resume:
         stored = RunFolder(_needed('out', out, 'the folder of the run to resume')).settings()
-        fixed = ('robot', 'task', 'algorithm', 'backend', 'num_envs', 'workers', 'seed')
+        fixed = ('robot', 'task', 'algorithm', 'backend', 'num_envs', 'workers', 'seed', 'teacher', 'freeze')
         asked = {key: getattr(stored, key) for key in fixed} | asked
     for name in ('robot', 'task'):
         _needed(name, asked.get(name), f'one of: {", ".join(_names(f"{name}s"))}')
@@ -215,6 +222,20 @@ def export(run: Annotated[Path, typer.Argument(metavar='RUN', help='Folder that 
         raise ConfigurationError(f"--out is '{out}'; the name of a policy file ends in .onnx.")
     path = export_run(run, out)
     show_result({'policy': str(path), 'bytes': path.stat().st_size}, as_json, title='exported')
+
+
+@app.command()
+def rollouts(run: Annotated[Path, typer.Argument(metavar='RUN', help='Folder that train wrote.')],
+             out: Annotated[Path, typer.Option(help='The .npz file to write.')],
+             episodes: Annotated[int, typer.Option(min=1, max=100_000, help='How many.')] = 64,
+             noise: Annotated[float, typer.Option(min=0, max=10, help='Deviation of a noise on actions.')] = 0,
+             seed: SeedOption = 1, as_json: JsonOption = False) -> None:
+    """Record what a run's policy does on its task, for train --algorithm bc or td3_bc --teacher FILE.npz."""
+    from rl_robot_control.learning.recording import record_rollouts
+    recording = record_rollouts(run, out, episodes, noise, seed)
+    rows = len(recording.reward)
+    show_result({'recording': str(out), 'episodes': episodes, 'steps': rows,
+                 'mean_return': float(recording.reward.sum()) / episodes}, as_json, title='recorded')
 
 
 @app.command('import')

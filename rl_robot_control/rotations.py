@@ -71,6 +71,14 @@ def from_euler(roll: FloatArray, pitch: FloatArray, heading: FloatArray) -> Floa
                      cr * cp * cy + sr * sp * sy], axis=-1)
 
 
+def multiply(first: FloatArray, second: FloatArray) -> FloatArray:
+    """The rotation (..., 4) that applies the second quaternion and then the first."""
+    vector = (first[..., 3:] * second[..., :3] + second[..., 3:] * first[..., :3]
+              + _cross(first[..., :3], second[..., :3]))
+    scalar = first[..., 3] * second[..., 3] - (first[..., :3] * second[..., :3]).sum(axis=-1)
+    return np.concatenate([vector, scalar[..., None]], axis=-1)
+
+
 def wrap(angle: FloatArray) -> FloatArray:
     """Angle in [-pi, pi)."""
     return (angle + np.pi) % (2 * np.pi) - np.pi

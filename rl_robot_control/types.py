@@ -88,3 +88,26 @@ class InitialState:
     base_quaternion: FloatArray  # (M, 4) x y z w
     base_linear_velocity: FloatArray  # (M, 3) in the base frame [m/s]
     base_angular_velocity: FloatArray  # (M, 3) in the base frame [rad/s]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variation:
+    """How M worlds differ from the robot's model: factors, of which one is the model itself."""
+
+    friction: FloatArray  # (M,) of all surfaces
+    mass: FloatArray  # (M,) of all links, their inertia included
+    payload: FloatArray  # (M,) added to the base's link, at its centre of mass [kg]
+    stiffness: FloatArray  # (M, J) of the drives
+    damping: FloatArray  # (M, J) of the drives
+    strength: FloatArray  # (M, J) of the torque that the drives can give
+
+    @classmethod
+    def none(cls, count: int, num_joints: int) -> Variation:
+        """M worlds that are like the model."""
+        joints = np.ones((count, num_joints))
+        return cls(friction=np.ones(count), mass=np.ones(count), payload=np.zeros(count), stiffness=joints,
+                   damping=joints, strength=joints)
+
+    def select(self, index: np.ndarray) -> Variation:
+        """The variation of some of the worlds."""
+        return Variation(**{f.name: getattr(self, f.name)[index] for f in dataclasses.fields(self)})

@@ -11,9 +11,10 @@ from mujoco.rollout import Rollout
 from rl_robot_control import rotations
 from rl_robot_control.backends.mujoco_model import build_model, free_joints, sensor_layout
 from rl_robot_control.backends.physics import PhysicsSettings
+from rl_robot_control.backends.variation import VariedModels
 from rl_robot_control.errors import BackendError, ConfigurationError
 from rl_robot_control.robots import RobotModel
-from rl_robot_control.types import FloatArray, InitialState, JointCommand, RobotState
+from rl_robot_control.types import FloatArray, InitialState, JointCommand, RobotState, Variation
 
 DAMPING_WHEN_STOPPED = 3.0  # [N·m·s/rad], with no stiffness: what a damped humanoid drive does
 GANTRY_INERTIA = 1e5  # of a held base [kg] and [kg·m²]
@@ -58,6 +59,7 @@ class MujocoBackend:
         self.threads = min(threads or len(os.sched_getaffinity(0)), num_robots)
         self._allocate(self.threads)
         self._held_base: FloatArray | None = None
+        self._varied: VariedModels | None = None
         self.reset(robot.default_state(num_robots), np.arange(num_robots))
 
     @property
@@ -123,6 +125,19 @@ class MujocoBackend:
             start = self._base_v.start
             self._state[index, start:start + 3] += velocity[:, :3]
             self._state[index, start + 3:start + 6] += rotations.rotate_inverse(quaternion, velocity[:, 3:])
+
+    def vary(self, variation: Variation, index: np.ndarray, random: np.random.Generator) -> None:
+        """Let some worlds differ from the model until they are varied again.
+
+        Args:
+            variation: For M worlds.
+            index: (M,) which worlds.
+            random: Chooses, where models are too large for one per world, from a stock of them.
+        """
+        if self._varied is None:
+            self._varied = VariedModels(self.model, self.robot, self._free, self.num_robots)
+        for row, world in enumerate(index):
+            self._models[world] = self._varied.vary(world, variation, row, random)
 
     def hold_base(self, on: bool) -> None:
         """Hang the base from a gantry where it is now, or let it go.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from rl_robot_control.backends.protocol import Backend
+from rl_robot_control.tasks.curriculum import Curriculum
 from rl_robot_control.tasks.interface import PolicyInterface
+from rl_robot_control.tasks.randomisation import Imperfections
 from rl_robot_control.tasks.task import Task
 from rl_robot_control.types import BoolArray, FloatArray, JointCommand, RobotState
 
@@ -44,6 +47,9 @@ class Episodes:
     def __init__(self, backend: Backend, task: Task, seed: int | None = None, randomise: bool = True,
                  command: FloatArray | None = None) -> None:
         self.backend, self.task, self.robot = backend, task, backend.robot
+        rules = task.settings.curriculum
+        self.curriculum = Curriculum(rules) if randomise and rules is not None else None
+        self._full_task = task
         self.num_robots = n = backend.num_robots
         self.interface = PolicyInterface(task.settings.interface, backend.robot, n, task.name)
         self.random = np.random.default_rng(seed)
@@ -51,9 +57,14 @@ class Episodes:
         self.steps = np.zeros(n, dtype=np.intp)  # (N,) since the episode began
         self._until_command = np.zeros(n, dtype=np.intp)
         self._randomise, self._fixed_command = randomise, command
+        self._imperfections = Imperfections(n, backend.robot.num_joints, task.control_period, task.longest_delay) \
+            if randomise and task.randomised else None
+        self._good = np.zeros(n)  # (N,) steps of the episode in which the task was done
+        self._first = np.zeros(n, dtype=np.intp)  # (N,) age at which the episode began
         # A robot over topics can show people where it is to go.
         targets = task.settings.interface.command.kind == 'target'
         self._show_target = getattr(backend, 'show_target', None) if targets else None
+        self._set_level()
         self.state: RobotState = RobotState.unknown(n, backend.robot.num_joints, len(backend.robot.frame_names))
 
     def reset(self, index: np.ndarray) -> None:
@@ -62,19 +73,20 @@ class Episodes:
         self.command[index] = start.command if self._fixed_command is None else self._fixed_command
         _, self._until_command[index] = self.task.sample_commands(self.random, len(index))
         self.steps[index] = 0
+        self._good[index], self._first[index] = 0.0, 0
+        if self._imperfections is not None:
+            self._vary(start.initial.joint_position, index)
         self.state = self.backend.reset(start.initial, index)
         self.interface.reset(self.state, index, start.phase)
         self._show()
 
     def observe(self) -> tuple[FloatArray, FloatArray]:
         """What the policy (N, D) and what only the critic (N, C) sees; once per control period."""
-        observation = self.interface.observe(self.state, self.command)
-        return observation, self._privileged()
+        return self.interface.observe(self._measured(), self.command), self._privileged()
 
     def peek(self) -> tuple[FloatArray, FloatArray]:
         """Like ``observe``, without time passing for the command's slew: for observations that end an episode."""
-        view = self.interface.view(self.state)
-        return self.interface.observe_view(view), self._privileged()
+        return self.interface.observe_view(self.interface.view(self._measured())), self._privileged()
 
     def achieved(self) -> FloatArray | None:
         """What has been achieved (N, 3), in the terms of the command; None: the task has no goal."""
@@ -87,10 +99,11 @@ class Episodes:
             for mask, velocity in self.task.disturb(self.random, self.num_robots):
                 if mask.any():
                     self.backend.push(velocity[mask], np.flatnonzero(mask))
-        self.state = self.backend.step(JointCommand(stamp=self.state.time, position=target))
+        late = target if self._imperfections is None else self._imperfections.late(target)
+        self.state = self.backend.step(JointCommand(stamp=self.state.time, position=late))
         self.steps += 1
         applied = self.backend.applied
-        correction = applied - target
+        correction = applied - late
         context = self.interface.view(self.state, correction)
         terminated = self.task.terminated(context)
         transition = Transition(reward=self.task.reward(context), terminated=terminated,
@@ -98,8 +111,44 @@ class Episodes:
                                 succeeded=self.task.succeeded(context) & ~terminated,
                                 applied_position=applied, correction=correction,
                                 corrected=correction.any(axis=-1))
+        self._grow(transition)
         self._next_commands()
         return transition
+
+    def age(self) -> None:
+        """Give the episodes random ages, so that they do not all end at once."""
+        self.steps[:] = self._first[:] = self.random.integers(0, self.task.max_steps, self.num_robots)
+
+    def load_curriculum(self, state: dict[str, Any] | None) -> None:
+        """Go on from what ``Curriculum.state`` gave."""
+        if self.curriculum is not None and state is not None:
+            self.curriculum.load(state)
+        self._set_level()
+
+    def _measured(self) -> RobotState:
+        """The state as the policy measures it."""
+        return self.state if self._imperfections is None else self._imperfections.measured(self.state, self.random)
+
+    def _vary(self, rest: FloatArray, index: np.ndarray) -> None:
+        """Draw worlds anew for some robots; over topics the simulation's physics stay as they are."""
+        drawn = self.task.draw(self.random, len(index))
+        self._imperfections.reset(drawn, rest, index)
+        vary = getattr(self.backend, 'vary', None)
+        if vary is not None:
+            vary(drawn.physics, index, self.random)
+
+    def _grow(self, transition: Transition) -> None:
+        """Note how episodes went that have ended; the share of its time in which the task was done counts."""
+        if self.curriculum is None:
+            return
+        self._good += transition.succeeded
+        ended = np.flatnonzero(transition.done)
+        if self.curriculum.note(self._good[ended] / np.maximum(1, self.task.max_steps - self._first[ended])):
+            self._set_level()
+
+    def _set_level(self) -> None:
+        if self.curriculum is not None:
+            self.task = self._full_task.at_level(self.curriculum.level)
 
     def _privileged(self) -> FloatArray:
         if not self.task.settings.critic:

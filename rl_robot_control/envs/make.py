@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rl_robot_control.backends.mujoco import MujocoBackend
 from rl_robot_control.backends.physics import PhysicsSettings
+from rl_robot_control.backends.protocol import Backend
+from rl_robot_control.envs.multi_task_env import MultiTaskVectorEnv
 from rl_robot_control.envs.robot_env import RobotEnv
 from rl_robot_control.envs.shielded import ShieldedBackend
 from rl_robot_control.envs.vector_env import RobotVectorEnv
+from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.robots import RobotModel, load_robot
 from rl_robot_control.shield import make_shield
 from rl_robot_control.tasks.task import Task, load_task
@@ -52,6 +57,34 @@ def make_vector_env(robot: str, task: str, num_envs: int, *, seed: int | None = 
     physics = loaded.settings.training_physics if training else loaded.settings.physics
     backend = make_backend(model, loaded, num_envs, physics, threads)
     return RobotVectorEnv(backend, loaded, seed, randomise, stagger=training)
+
+
+def make_training_env(tasks: Sequence[Task], num_envs: int, seed: int, *, backend: Backend | None = None,
+                      threads: int | None = None, stagger: bool = True,
+                      randomise: bool = True) -> RobotVectorEnv | MultiTaskVectorEnv:
+    """The tasks that one policy learns, on N simulated robots with the coarse physics of training.
+
+    Args:
+        tasks: One, or several with the same interface, from ``load_tasks``.
+        num_envs: N; several tasks have equally many robots each.
+        seed: Source of all randomness.
+        backend: Where the robots of a single task live; None: MuJoCo worlds behind the shield.
+        threads: Number of C threads; None: one per core.
+        stagger: Start with episodes of random age.
+        randomise: Vary starts and worlds, and disturb the robots.
+
+    Raises:
+        ConfigurationError: The robots cannot be divided evenly, or a backend is given for several tasks.
+    """
+    if backend is not None and len(tasks) > 1:
+        raise ConfigurationError(f'{len(tasks)} tasks together are learnt in memory only; leave the backend out.')
+    if num_envs % len(tasks):
+        raise ConfigurationError(f'{num_envs} robots cannot be divided evenly among {len(tasks)} tasks; give a '
+                                 'multiple with --num-envs.')
+    share = num_envs // len(tasks)
+    members = [RobotVectorEnv(backend or make_backend(task.robot, task, share, task.settings.training_physics, threads),
+                              task, seed + i, randomise, stagger) for i, task in enumerate(tasks)]
+    return members[0] if len(members) == 1 else MultiTaskVectorEnv(members)
 
 
 def make_env(robot: str, task: str, *, randomise: bool = True) -> RobotEnv:

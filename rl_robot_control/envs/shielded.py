@@ -6,7 +6,7 @@ import numpy as np
 
 from rl_robot_control.backends.protocol import Backend
 from rl_robot_control.shield import Shield, ShieldOutput
-from rl_robot_control.types import FloatArray, InitialState, JointCommand, RobotState
+from rl_robot_control.types import FloatArray, InitialState, JointCommand, RobotState, Variation
 
 
 class ShieldedBackend:
@@ -43,6 +43,10 @@ class ShieldedBackend:
     def push(self, velocity: FloatArray, index: np.ndarray) -> None:
         """See ``Backend.push``."""
         self.inner.push(velocity, index)
+
+    def vary(self, variation: Variation, index: np.ndarray, random: np.random.Generator) -> None:
+        """See ``MujocoBackend.vary``."""
+        self.inner.vary(variation, index, random)
 
     def close(self) -> None:
         """See ``Backend.close``."""

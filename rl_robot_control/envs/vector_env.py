@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class RobotVectorEnv(VectorEnv):
             self.episodes.random = np.random.default_rng(seed)
         self.episodes.reset(np.arange(self.num_envs))
         if self._stagger:
-            self.episodes.steps[:] = self.episodes.random.integers(0, self.episodes.task.max_steps, self.num_envs)
+            self.episodes.age()
         observation, privileged = self.episodes.observe()
         return observation.astype(np.float32), {'privileged_observation': privileged.astype(np.float32)} | self._goal()
 
@@ -66,6 +67,31 @@ class RobotVectorEnv(VectorEnv):
         observation, privileged = episodes.observe()
         info |= {'privileged_observation': privileged.astype(np.float32)} | self._goal()
         return (observation.astype(np.float32), transition.reward, transition.terminated, transition.truncated, info)
+
+    @property
+    def groups(self) -> dict[str, slice]:
+        """The robots that do each task: all do the same."""
+        return {self.episodes.task.name: slice(0, self.num_envs)}
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs: the state of randomness, and of the curriculum."""
+        curriculum = self.episodes.curriculum
+        return {'random': self.episodes.random.bit_generator.state,
+                'curriculum': None if curriculum is None else curriculum.state()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state; the episodes that run are not part of it."""
+        self.episodes.random.bit_generator.state = state['random']
+        self.episodes.load_curriculum(state['curriculum'])
+
+    def reseed(self, seed: Sequence[int]) -> None:
+        """Draw from now on from another source of randomness."""
+        self.episodes.random = np.random.default_rng(list(seed))
+
+    def levels(self) -> dict[str, float]:
+        """The curriculum's level, by the name that metrics have it under; empty without one."""
+        curriculum = self.episodes.curriculum
+        return {} if curriculum is None else {'curriculum_level': curriculum.level}
 
     def close_extras(self, **kwargs: Any) -> None:
         """Release the backend."""

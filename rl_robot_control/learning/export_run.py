@@ -8,9 +8,10 @@ import numpy as np
 from torch import nn
 
 from rl_robot_control.envs import RobotVectorEnv, make_backend
+from rl_robot_control.errors import PolicyError
 from rl_robot_control.learning.export import export_policy
 from rl_robot_control.learning.networks import Actor
-from rl_robot_control.learning.run_folder import require_run
+from rl_robot_control.learning.run_folder import RunFolder, require_run
 from rl_robot_control.learning.run_policy import run_policy
 from rl_robot_control.learning.world import World
 from rl_robot_control.robots import load_robot
@@ -30,7 +31,7 @@ def export_run(run_folder: Path, out: Path | None = None) -> Path:
 
     Raises:
         ConfigurationError: The folder holds no checkpoint.
-        PolicyError: The network cannot be exported, or ONNX Runtime disagrees with torch.
+        PolicyError: The network cannot be exported or deployed, or ONNX Runtime disagrees with torch.
     """
     folder = require_run(run_folder)
     settings, checkpoint = folder.settings(), folder.load()
@@ -39,6 +40,7 @@ def export_run(run_folder: Path, out: Path | None = None) -> Path:
     env = RobotVectorEnv(make_backend(robot, task, SAMPLES), task, settings.seed)
     try:
         network, world = run_policy(settings, checkpoint, env)
+        _check_deployable(network, folder)
         states = _sample_states(world, network)
     finally:
         env.close()
@@ -51,6 +53,13 @@ def export_run(run_folder: Path, out: Path | None = None) -> Path:
                             'mean_return': float(np.mean(returns)) if returns else None},
                   command_lower=lower, command_upper=upper, sample_states=states)
     return path
+
+
+def _check_deployable(network: nn.Module, folder: RunFolder) -> None:
+    if getattr(network, 'privileged', False):
+        settings = folder.settings()
+        raise PolicyError(f"'{folder.path}': this policy sees what a robot does not measure; distil it: train "
+                          f'--algorithm dagger --teacher {folder.path} --robot {settings.robot} --task {settings.task}')
 
 
 def _sample_states(world: World, network: nn.Module) -> RobotState:

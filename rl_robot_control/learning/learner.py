@@ -73,6 +73,10 @@ class Learner(Protocol):
         """The tensors that workers average after an iteration, or add up where these do not wait for each other."""
         ...
 
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """What is learnt by gradient, by name; a parameter that asks for no gradient stays as it is."""
+        ...
+
     def finite(self) -> bool:
         """Whether all parameters are finite."""
         ...

@@ -37,14 +37,15 @@ class PolicyNetwork(nn.Module):
     Args:
         core: Network from observations to actions that includes the observation's normalisation.
         mirror: The mirrors, or None.
+        privileged: What only a critic may see follows each observation: (N, D + C). It cannot be deployed then.
     """
 
-    def __init__(self, core: nn.Module, mirror: PhaseMirror | None) -> None:
+    def __init__(self, core: nn.Module, mirror: PhaseMirror | None, privileged: bool = False) -> None:
         super().__init__()
-        self.core = core
+        self.core, self.privileged = core, privileged
         self.mirror_at = -1 if mirror is None else mirror.phase
         if mirror is not None:
-            self._register('observation', mirror.observation)
+            self._register('observation', _joined(mirror) if privileged else mirror.observation)
             self._register('action', mirror.action)
 
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
@@ -59,6 +60,13 @@ class PolicyNetwork(nn.Module):
     def _register(self, name: str, mirror: Mirror) -> None:
         self.register_buffer(f'{name}_index', torch.as_tensor(mirror.index, dtype=torch.long))
         self.register_buffer(f'{name}_sign', torch.as_tensor(mirror.sign, dtype=torch.float32))
+
+
+def _joined(mirror: PhaseMirror) -> Mirror:
+    """The mirror of an observation that is followed by what only a critic may see."""
+    first, second = mirror.observation, mirror.privileged
+    return Mirror(np.concatenate([first.index, second.index + len(first.index)]),
+                  np.concatenate([first.sign, second.sign]))
 
 
 class RecurrentPolicy(nn.Module):
@@ -97,10 +105,13 @@ class Actor:
     Args:
         network: Observations and states to actions and states.
         num_robots: N.
+
+    Attributes:
+        privileged: Whether it takes more than the observation; see ``World.seen_by``.
     """
 
     def __init__(self, network: nn.Module, num_robots: int) -> None:
-        self._network = network
+        self._network, self.privileged = network, getattr(network, 'privileged', False)
         self._states = [torch.zeros(num_robots, size) for size in state_sizes(network)]
 
     @torch.inference_mode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from rl_robot_control.errors import UnknownNameError
 from rl_robot_control.learning.learner import Learner, MethodSettings
@@ -23,6 +24,9 @@ METHODS = {  # name: module and class of the learner, which is imported only whe
     'discrete_off_policy': ('off_policy', 'Discrete'),
     'pets': ('pets', 'Pets'),
     'mbpo': ('mbpo', 'Mbpo'),
+    'behaviour_cloning': ('imitation', 'BehaviourCloning'),
+    'dagger': ('imitation', 'Dagger'),
+    'td3_bc': ('imitation', 'OfflineTd3Bc'),
 }
 
 
@@ -32,6 +36,7 @@ class Method:
 
     settings: type[MethodSettings]
     make: Callable[[MethodSettings, World], Learner]
+    learns_from: Literal['recording', 'teacher'] | None  # besides the world
 
 
 def find_method(name: str, where: str = '') -> Method:
@@ -48,4 +53,4 @@ def find_method(name: str, where: str = '') -> Method:
         raise UnknownNameError('method', name, METHODS, where=where)
     module, learner = METHODS[name]
     made = getattr(importlib.import_module(f'{_METHODS}.{module}'), learner)
-    return Method(settings=made.Settings, make=made)
+    return Method(settings=made.Settings, make=made, learns_from=getattr(made, 'learns_from', None))

@@ -68,7 +68,7 @@ class RunFolder:
             LearningError: What is asked for differs from what the run was started with.
         """
         stored = self.settings()
-        for key in ('robot', 'task', 'algorithm', 'backend', 'num_envs', 'workers', 'seed'):
+        for key in ('robot', 'task', 'algorithm', 'backend', 'num_envs', 'workers', 'seed', 'teacher', 'freeze'):
             if getattr(asked, key) != getattr(stored, key):
                 raise LearningError(
                     f"'{self.path}' was started with {key}={getattr(stored, key)!r}, not {getattr(asked, key)!r}; "

@@ -64,7 +64,7 @@ def score(actor: Acting, env: RobotVectorEnv, seed: int = 1_000_003) -> Score:
     returns, lengths, corrected = np.zeros(env.num_envs), np.zeros(env.num_envs), 0.0
     running, succeeded = np.ones(env.num_envs, dtype=bool), np.zeros(env.num_envs, dtype=bool)
     while running.any():
-        step = world.step(actor(world.observation))
+        step = world.step(actor(world.seen_by(actor)))
         actor.forget(step.done)
         returns[running] += step.reward[running]
         lengths[running] += world.task.control_period

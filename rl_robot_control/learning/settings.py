@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -10,6 +9,7 @@ from pydantic import Field
 from rl_robot_control.config import config_names, find_config, load_settings, parse_settings, settings
 from rl_robot_control.learning.learner import MethodSettings, PositiveFloat, PositiveInt
 from rl_robot_control.learning.registry import find_method
+from rl_robot_control.tasks.task import lineage
 
 
 @settings
@@ -22,9 +22,11 @@ class TrainingSettings:
     backend: Literal['mujoco', 'ros'] = 'mujoco'
     num_envs: PositiveInt | None = None  # in all workers together; null: the algorithm's default
     workers: PositiveInt | None = None  # processes that learn together; null: the algorithm's default
+    freeze: list[str] = Field(default_factory=list)  # regular expressions of parameters that stay as they are
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     steps: PositiveInt | None = None  # environment steps in all; null: the algorithm's default
     minutes: PositiveFloat | None = None  # stop after so much training time at the latest
+    teacher: str | None = None  # recording (.npz), run folder or .onnx policy to learn from, where the algorithm does
 
 
 @settings
@@ -44,7 +46,7 @@ def list_algorithms() -> list[str]:
 
 
 def load_algorithm(name: str, task: str) -> tuple[str, MethodSettings]:
-    """Method and hyper-parameters of an algorithm for a task.
+    """Method and hyper-parameters of an algorithm for a task, or for the one that the task extends.
 
     Raises:
         ConfigurationError: The name is unknown, or the file is wrong.
@@ -52,5 +54,6 @@ def load_algorithm(name: str, task: str) -> tuple[str, MethodSettings]:
     path = find_config('algorithms', name)
     file = load_settings(path, AlgorithmFile)
     method = find_method(file.method, f'{path}, method')
-    given = file.settings | file.tasks.get(Path(task).stem, {})
+    nearest = next((name for name in lineage(task) if name in file.tasks), None)
+    given = file.settings | file.tasks.get(nearest, {})
     return file.method, parse_settings(given, method.settings, where=f'{path}, settings')

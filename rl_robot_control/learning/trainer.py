@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,15 +18,16 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from rl_robot_control.backends.protocol import Backend
-from rl_robot_control.envs import RobotVectorEnv, make_backend
+from rl_robot_control.envs import make_training_env
 from rl_robot_control.errors import LearningError
 from rl_robot_control.learning.registry import find_method
 from rl_robot_control.learning.run_folder import RunFolder
 from rl_robot_control.learning.settings import TrainingSettings, load_algorithm
 from rl_robot_control.learning.workers import Alone, team
 from rl_robot_control.learning.world import World
-from rl_robot_control.robots import RobotModel, load_robot
-from rl_robot_control.tasks.task import Task, load_task
+from rl_robot_control.robots import load_robot
+from rl_robot_control.robots.model import match_names
+from rl_robot_control.tasks.task import load_tasks
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 SHARE_FOR_CHECKPOINTS = 0.05  # of the time, where a large replay buffer takes seconds to write
@@ -75,14 +76,16 @@ def train(settings: TrainingSettings, out: Path, *, resume: bool = False, backen
 
     Raises:
         ConfigurationError: A name is unknown or a file is wrong.
-        LearningError: The folder is occupied, holds no run to resume, or the parameters stopped being finite.
+        LearningError: The folder is occupied, holds no run to resume, or the parameters stopped being finite; or the
+            algorithm needs a teacher or recording that is missing or does not fit, or takes none.
     """
     torch.set_num_threads(1)  # spinning OpenMP threads fight the physics threads
     folder = RunFolder(out)
     if resume:
         settings = folder.extend(settings)
-    load_task(settings.task, load_robot(settings.robot))  # a wrong name is found before anything is started
-    _, rules = load_algorithm(settings.algorithm, settings.task)
+    load_tasks(settings.task, load_robot(settings.robot))  # a wrong name is found before anything is started
+    method, rules = load_algorithm(settings.algorithm, settings.task)
+    _check_teacher(settings, find_method(method).learns_from)
     workers = 1 if backend is not None else min(settings.workers or rules.workers, settings.num_envs or rules.num_envs)
     if not resume:
         folder.check_free()
@@ -91,6 +94,20 @@ def train(settings: TrainingSettings, out: Path, *, resume: bool = False, backen
         if not resume:
             folder.create(settings)
         return run.go(on_progress or (lambda progress: None))
+
+
+def _check_teacher(settings: TrainingSettings, learns_from: str | None) -> None:
+    """Refuse a teacher that nobody asks, and an algorithm without the one that it needs."""
+    name, given = settings.algorithm, settings.teacher
+    if learns_from is None and given is not None:
+        raise LearningError(f"--teacher is '{given}', but the algorithm '{name}' learns from the world alone; leave it "
+                            'out, or choose one that learns from a teacher or a recording.')
+    if learns_from == 'recording' and given is None:
+        raise LearningError(f"the algorithm '{name}' learns from a recording, and there is none; make one with "
+                            "'rl_robot_control rollouts RUN --out FILE.npz' and give it with --teacher FILE.npz.")
+    if learns_from == 'teacher' and given is None:
+        raise LearningError(f"the algorithm '{name}' learns from a teacher, and there is none; give the folder of a "
+                            'run or an exported .onnx file with --teacher.')
 
 
 def _work(group: Alone, settings: TrainingSettings, folder: Path, resume: bool, warm_start: Path | None) -> None:
@@ -105,6 +122,7 @@ def _prepared(group: Alone, settings: TrainingSettings, folder: RunFolder, backe
         run.restore(folder.load())
     else:
         run.warm_start(warm_start)
+    run.freeze(settings.freeze)
     group.begin(run.learner.shared())
     return run
 
@@ -114,15 +132,15 @@ class _Run:
 
     def __init__(self, settings: TrainingSettings, folder: RunFolder, backend: Backend | None, group: Alone) -> None:
         self.group, self.settings, self.folder = group, settings, folder
-        robot = load_robot(settings.robot)
-        task = load_task(settings.task, robot)
+        tasks = load_tasks(settings.task, load_robot(settings.robot))
         method, self.rules = load_algorithm(settings.algorithm, settings.task)
         self.total_steps = settings.steps or self.rules.steps
         seed = settings.seed + _SEED_STRIDE * group.rank
         _seed_libraries(settings.seed)  # every worker starts from the same parameters ...
-        if backend is None:
-            backend = self._worlds(robot, task)
-        self.world = World(RobotVectorEnv(backend, task, seed, stagger=True), seed)
+        num_envs = 1 if backend is not None else (settings.num_envs or self.rules.num_envs) // group.size
+        threads = max(1, len(os.sched_getaffinity(0)) // group.size)
+        env = make_training_env(tasks, num_envs, seed, backend=backend, threads=threads)
+        self.world = World(env, seed, None if settings.teacher is None else Path(settings.teacher))
         self.learner = find_method(method).make(self.rules, self.world)
         _seed_libraries(seed)  # ... and explores in its own way
         self.steps, self.seconds = 0, 0.0
@@ -167,7 +185,7 @@ class _Run:
         world = self.world
         return {'learner': self.learner.state(), 'memory': self.learner.memory(), 'steps': self.steps,
                 'seconds': self.seconds, 'torch_random': torch.get_rng_state(), 'numpy_random': _numpy_state(),
-                'random': world.env.episodes.random.bit_generator.state, 'returns': list(world.returns),
+                'env': world.env.state(), 'returns': list(world.returns),
                 'lengths': list(world.lengths), 'successes': list(world.successes)}
 
     def restore(self, state: dict[str, Any] | None) -> None:
@@ -176,14 +194,15 @@ class _Run:
             return
         self.learner.load(state['learner'])
         self.steps, self.seconds = state['steps'], state['seconds']
-        episodes, world = self.world.env.episodes, self.world
+        world = self.world
         if self.group.rank > 0:  # other episodes than before, drawn from the same seed
-            episodes.random = np.random.default_rng([self.settings.seed, self.group.rank, self.steps])
+            world.env.load(state['env'])
+            world.env.reseed([self.settings.seed, self.group.rank, self.steps])
             return
         self.learner.recall(state['memory'])
         torch.set_rng_state(state['torch_random'])
         _set_numpy_state(state['numpy_random'])
-        episodes.random.bit_generator.state = state['random']
+        world.env.load(state['env'])
         world.returns.extend(state['returns'])
         world.lengths.extend(state['lengths'])
         world.successes.extend(state['successes'])
@@ -204,11 +223,15 @@ class _Run:
             except RuntimeError as error:
                 raise LearningError(f"the checkpoint in '{run}' does not fit this task and robot: {error}") from error
 
-    def _worlds(self, robot: RobotModel, task: Task) -> Backend:
-        """This worker's share of the worlds."""
-        count = (self.settings.num_envs or self.rules.num_envs) // self.group.size
-        threads = max(1, len(os.sched_getaffinity(0)) // self.group.size)
-        return make_backend(robot, task, count, task.settings.training_physics, threads)
+    def freeze(self, patterns: Sequence[str]) -> None:
+        """Keep parameters as they are that a pattern matches.
+
+        Raises:
+            UnknownNameError: A pattern matches none.
+        """
+        parameters = self.learner.parameters() if patterns else {}
+        for i in match_names(patterns, list(parameters), f'parameter of {self.settings.algorithm}'):
+            list(parameters.values())[i].requires_grad_(False)
 
     def _spent(self) -> bool:
         minutes = self.settings.minutes
@@ -217,7 +240,7 @@ class _Run:
     def _iterate(self) -> tuple[Progress, dict[str, float]]:
         """Collect one horizon of steps and learn from it."""
         began, world = time.monotonic(), self.world
-        losses = self.learner.iterate(self._budget_share())
+        losses = self.learner.iterate(self._budget_share()) | world.reports()
         self.group.share(self.learner.shared())
         if not self.learner.finite():
             raise LearningError(f'the parameters stopped being finite after {self.steps} steps; resume from the '

@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 import optuna  # noqa: E402
 import yaml  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.ticker import PercentFormatter  # noqa: E402
 from optuna.trial import FrozenTrial, TrialState  # noqa: E402
 
 from rl_robot_control.config import to_plain  # noqa: E402
@@ -24,7 +25,7 @@ from rl_robot_control.files import replacing, write_whole  # noqa: E402
 from rl_robot_control.learning.tuning_space import Plan  # noqa: E402
 
 BEST, TABLE, PICTURE = 'best.yaml', 'trials.csv', 'importance.png'
-LEAST_TRIALS = 8  # that were scored, below which importances are noise
+LEAST_TRIALS = 10  # that were scored, below which importances are noise
 BLUE, ORANGE, RED = '#0072B2', '#E69F00', '#D55E00'  # Okabe and Ito: colour-blind readers tell them apart
 INK, GREY, FAINT = '#1f2933', '#7b8794', '#e4e7eb'
 _LOOK = {
@@ -147,8 +148,8 @@ def _importances(axes: Axes, study: optuna.Study) -> None:
     axes.barh([name.replace('_', ' ') for name in names], [shares[name] for name in names], color=BLUE, height=0.65)
     for i, name in enumerate(names):
         axes.text(shares[name], i, f' {shares[name]:.0%}', va='center', color=GREY, fontsize=9)
-    axes.set(xlim=(0, 1.12 * max(shares.values())), xlabel=f'share of importance (PED-ANOVA, {complete} trials) [-]')
-    axes.xaxis.set_major_formatter('{x:.1f}')
+    axes.set(xlim=(0, 1.12 * max(shares.values())), xlabel=f'share of importance (PED-ANOVA, {complete} scored trials)')
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(axis='y', visible=False)
     axes.tick_params(axis='y', length=0)
 

@@ -176,7 +176,11 @@ def make_plan(robot: str, task: str, algorithm: str = 'ppo', *, steps: int | Non
     own = file.settings | file.tasks.get(Path(task).stem, {})
     base = AlgorithmFile(name=file.name, method=file.method, description=file.description,
                          settings=own | ({_BUDGET: steps} if steps else {}))
-    rules = parse_settings(base.settings, find_method(file.method, f'{path}, method').settings, f'{path}, settings')
+    method = find_method(file.method, f'{path}, method')
+    if method.learns_from is not None:
+        raise ConfigurationError(f"algorithm '{algorithm}' learns from a {method.learns_from}, with which there is no "
+                                 'search; tune one that learns from the world alone.')
+    rules = parse_settings(base.settings, method.settings, f'{path}, settings')
     return Plan(robot=robot, task=task, algorithm=algorithm, steps=rules.steps, seeds=seeds, seed=seed, base=base,
                 tuning=load_tuning(_space_path(space, file.name), base))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -52,6 +53,7 @@ class World:
     Args:
         env: The environment; it is reset here.
         seed: Source of its randomness.
+        teacher: Recording, run folder or policy file to learn from; None: there is none.
 
     Attributes:
         observation: (N, D) float32, to act on.
@@ -62,10 +64,11 @@ class World:
         successes: Whether they ended with the task done.
     """
 
-    def __init__(self, env: RobotVectorEnv, seed: int) -> None:
-        self.env, self.num_robots = env, env.num_envs
+    def __init__(self, env: RobotVectorEnv, seed: int, teacher: Path | None = None) -> None:
+        self.env, self.num_robots, self.teacher = env, env.num_envs, teacher
         self.observation, info = env.reset(seed=seed)
         self.privileged, self.achieved = info['privileged_observation'], info.get('achieved_goal')
+        self._latest = {name: deque(maxlen=EPISODES) for name in env.groups}
         self.returns: deque[float] = deque(maxlen=EPISODES)
         self.lengths: deque[float] = deque(maxlen=EPISODES)
         self.successes: deque[bool] = deque(maxlen=EPISODES)
@@ -98,6 +101,16 @@ class World:
         """Largest size of an element of an action [-]."""
         return float(self.env.single_action_space.high.min())
 
+    def seen_by(self, actor: object) -> np.ndarray:
+        """What an actor acts on: the observation (N, D), and what only a critic may see where the actor is privileged.
+
+        Args:
+            actor: See ``networks.Actor``.
+        """
+        if getattr(actor, 'privileged', False):
+            return np.concatenate([self.observation, self.privileged], axis=1)
+        return self.observation
+
     def step(self, action: np.ndarray) -> Step:
         """Apply actions (N, A) for one control period.
 
@@ -120,6 +133,16 @@ class World:
         tally, self._tally = self._tally, Tally()
         return tally
 
+    def reports(self) -> dict[str, float]:
+        """Mean return and share of successes of each of several tasks, and the levels of curricula."""
+        if len(self._latest) < 2:
+            return self.env.levels()
+        found = {}
+        for name, rows in self._latest.items():
+            found[f'mean_return_{name}'] = float(np.mean([row[0] for row in rows])) if rows else float('nan')
+            found[f'success_rate_{name}'] = float(np.mean([row[1] for row in rows])) if rows else float('nan')
+        return found | self.env.levels()
+
     def _count(self, step: Step) -> None:
         ended, tally = step.done, self._tally
         tally.steps += self.num_robots
@@ -131,6 +154,9 @@ class World:
         self.returns.extend(self._return[ended].tolist())
         self.lengths.extend(self._length[ended].tolist())
         self.successes.extend(step.succeeded[ended].tolist())
+        for name, rows in self.env.groups.items():
+            done = np.flatnonzero(ended[rows]) + rows.start
+            self._latest[name].extend(zip(self._return[done], step.succeeded[done], strict=True))
         self._return[ended] = self._length[ended] = 0.0
 
 

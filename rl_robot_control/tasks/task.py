@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from rl_robot_control.backends.physics import PhysicsSettings
-from rl_robot_control.config import config_names, find_config, load_settings, settings
+from rl_robot_control.config import config_names, find_config, load_yaml, parse_settings, settings, to_plain
+from rl_robot_control.errors import ConfigurationError, UnknownNameError
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.tasks.context import Context
+from rl_robot_control.tasks.curriculum import CurriculumSettings, interpolated
 from rl_robot_control.tasks.interface import InterfaceSettings, PolicyInterface
 from rl_robot_control.tasks.observation_group import ObservationGroup, ObservationSettings
+from rl_robot_control.tasks.randomisation import Draw, draw
 from rl_robot_control.tasks.registry import bind_term
-from rl_robot_control.tasks.terms import commands, disturbances, goals, resets, rewards, successes, terminations
+from rl_robot_control.tasks.terms import (
+    commands,
+    disturbances,
+    goals,
+    randomisations,
+    resets,
+    rewards,
+    successes,
+    terminations,
+)
 from rl_robot_control.types import BoolArray, FloatArray, InitialState, RobotState
 
 
@@ -65,6 +78,8 @@ class TaskSettings:
     success: TermSettings | None = None  # null: an episode without a failure is one
     resets: list[TermSettings] = Field(default_factory=list)
     disturbances: list[TermSettings] = Field(default_factory=list)
+    randomisation: list[TermSettings] = Field(default_factory=list)  # what differs from world to world
+    curriculum: CurriculumSettings | None = None
     base: Literal['free', 'held'] = 'free'  # held: the robot hangs from a gantry
     training_physics: PhysicsSettings = Field(default_factory=PhysicsSettings)
     physics: PhysicsSettings = Field(default_factory=PhysicsSettings)  # for evaluation and deployment
@@ -102,7 +117,7 @@ class Task:
     """
 
     def __init__(self, task: TaskSettings, robot: RobotModel, where: str = 'task') -> None:
-        self.settings, self.robot, self.name = task, robot, task.name
+        self.settings, self.robot, self.name, self.where = task, robot, task.name, where
         self.control_period = task.interface.control_period
         self.max_steps = round(task.episode_length / self.control_period)
         self.critic = ObservationGroup(task.critic, where)
@@ -114,6 +129,7 @@ class Task:
                                                                      where)
         self._resets = [bind_term(resets, t.term, t.params, where) for t in task.resets]
         self._disturbances = [bind_term(disturbances, t.term, t.params, where) for t in task.disturbances]
+        self._randomisations = [bind_term(randomisations, t.term, t.params, where) for t in task.randomisation]
         self.reward_names = [r.term for r in task.rewards]
         self._try_terms()
 
@@ -134,6 +150,27 @@ class Task:
     def disturb(self, random: np.random.Generator, count: int) -> list[tuple[BoolArray, FloatArray]]:
         """Which robots are shoved in this period, and by how much."""
         return [term(random, count, self.control_period) for term in self._disturbances]
+
+    @property
+    def randomised(self) -> bool:
+        """Whether worlds differ."""
+        return bool(self._randomisations)
+
+    def draw(self, random: np.random.Generator, count: int) -> Draw:
+        """Draw how M worlds differ."""
+        return draw(self._randomisations, random, count, self.robot)
+
+    @property
+    def longest_delay(self) -> float:
+        """Greatest delay of a command that may be drawn [s]."""
+        return sum(t.params['delay'][1] for t in self.settings.randomisation if t.term == 'latency')
+
+    def at_level(self, level: float) -> Task:
+        """The task as its curriculum has it at a level in [0, 1]."""
+        rules = self.settings.curriculum
+        if rules is None:
+            return self
+        return Task(with_level(self.settings, rules, level, self.where), self.robot, self.where)
 
     def reward(self, context: Context) -> FloatArray:
         """Reward (N,) of one control period."""
@@ -189,6 +226,9 @@ class Task:
             self.terminated(context)
             self.succeeded(context)
         self.start(np.random.default_rng(0), 1)
+        self.draw(np.random.default_rng(0), 1)
+        if self.settings.curriculum is not None:
+            with_level(self.settings, self.settings.curriculum, 0.0, self.where)
         self.disturb(np.random.default_rng(0), 1)
 
 
@@ -204,4 +244,123 @@ def load_task(name: str, robot: RobotModel) -> Task:
         ConfigurationError: The name is unknown, the file is wrong, or it does not fit the robot.
     """
     path = find_config('tasks', name)
-    return Task(load_settings(path, TaskSettings), robot, where=str(path))
+    data = read_task(path)
+    if is_set(data):
+        raise ConfigurationError(f"{path}: is a set of tasks, and one is needed; take one of its 'members': "
+                                 f'{data["members"]}.')
+    return Task(parse_settings(data, TaskSettings, where=str(path)), robot, where=str(path))
+
+
+@settings
+class TaskSetSettings:
+    """A file in ``config/tasks`` that names tasks for one policy."""
+
+    name: str
+    description: str = ''
+    members: list[str] = Field(min_length=2)
+
+
+def load_tasks(name: str, robot: RobotModel) -> list[Task]:
+    """The task of a name, or all those of a set, each told apart by a code at the end of its observation.
+
+    Raises:
+        ConfigurationError: A name is unknown, a file is wrong, or the tasks of a set do not observe and act alike.
+    """
+    path = find_config('tasks', name)
+    data = read_task(path)
+    if not is_set(data):
+        return [load_task(name, robot)]
+    members = parse_settings(data, TaskSetSettings, where=str(path)).members
+    return [load_member(name, member, robot) for member in members]
+
+
+def load_member(name: str, member: str, robot: RobotModel) -> Task:
+    """One task of a set.
+
+    Args:
+        name: Of the set.
+        member: Of the task in it.
+        robot: The robot.
+
+    Raises:
+        ConfigurationError: As for ``load_tasks``.
+    """
+    path = find_config('tasks', name)
+    members = parse_settings(read_task(path), TaskSetSettings, where=str(path)).members
+    if member not in members:
+        raise UnknownNameError('task of the set', member, members, where=str(path))
+    first, data = (read_task(find_config('tasks', entry)) for entry in (members[0], member))
+    if data['interface'] != first['interface']:
+        raise ConfigurationError(f"{path}: '{member}' observes or acts otherwise than '{members[0]}'; one policy can "
+                                 "do both only if their 'interface' is the same.")
+    code = [float(entry == member) for entry in members]
+    interface = data['interface']
+    observations = [*interface['observations'], {'term': 'task_code', 'params': {'code': code}}]
+    data['interface'] = {**interface, 'observations': observations}
+    return Task(parse_settings(data, TaskSettings, where=str(path)), robot, where=str(path))
+
+
+def is_set(data: Any) -> bool:
+    """Whether a task's YAML names tasks in place of being one."""
+    return isinstance(data, dict) and 'members' in data
+
+
+def read_task(path: Path) -> dict[str, Any]:
+    """A task's YAML, laid over the one that it ``extends``: mappings are merged, anything else is replaced.
+
+    Raises:
+        ConfigurationError: A file cannot be read, is no mapping, or extends itself.
+    """
+    data, seen = load_yaml(path), [path.resolve()]
+    while isinstance(data, dict) and 'extends' in data:
+        path = find_config('tasks', str(data.pop('extends')))
+        if path.resolve() in seen:
+            raise ConfigurationError(f"{path}: 'extends' leads back to itself; remove it in one of the files.")
+        seen.append(path.resolve())
+        data = _laid_over(load_yaml(path), data)
+    return data
+
+
+def lineage(name: str) -> list[str]:
+    """Names of a task and of those that it extends, the task first; of a set those of its first task."""
+    path, names = find_config('tasks', name), []
+    while path.stem not in names:
+        names.append(path.stem)
+        data = load_yaml(path)
+        following = data.get('extends') or next(iter(data.get('members', [])), None) if isinstance(data, dict) else None
+        if following is None:
+            break
+        path = find_config('tasks', following)
+    return names
+
+
+def _laid_over(below: Any, above: Any) -> Any:
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    if above.get('term', below.get('term')) != below.get('term'):
+        return above  # another term, with other parameters
+    return below | {key: _laid_over(below[key], value) if key in below else value for key, value in above.items()}
+
+
+def with_level(task: TaskSettings, rules: CurriculumSettings, level: float, where: str) -> TaskSettings:
+    """The settings with the curriculum's parameters at a level.
+
+    Raises:
+        UnknownNameError: The curriculum names a parameter that the task does not have.
+    """
+    plain = to_plain(task)
+    for address, start in rules.start.items():
+        holder, name = _parameter(plain, address, where)
+        holder[name] = interpolated(start, holder[name], level)
+    return parse_settings(plain, TaskSettings, where=where)
+
+
+def _parameter(plain: dict[str, Any], address: str, where: str) -> tuple[dict[str, Any], str]:
+    """The mapping that holds a parameter such as ``command.velocity.vx``, and the parameter's name."""
+    known = {}
+    for kind in ('command', 'disturbances', 'resets', 'randomisation'):
+        entries = plain[kind] if isinstance(plain[kind], list) else [plain[kind]]
+        known |= {f'{kind}.{e["term"]}.{name}': (e['params'], name) for e in entries for name in e['params']}
+    if address not in known:
+        raise UnknownNameError('parameter in curriculum.start', address, known, where)
+    return known[address]

@@ -23,7 +23,8 @@ from rl_robot_control.learning.world import World
 LEAST_DEVIATION = 1e-4  # of an input or output: what never varied must not be blown up
 _LOG_VARIANCE = (-6.0, 0.5)  # first bounds of an output's, which are learnt
 _BOUNDS_COST = 0.01  # as in the paper's code: keeps these bounds tight
-_HIDDEN_OF_FAILURE = [32]
+_HIDDEN_OF_FAILURE = [32, 32]
+_HASTE_OF_FAILURE = 5.0  # of its learning rate: it is a sharp edge, and rare
 _DECAY = 1e-5  # of the weights
 
 
@@ -183,7 +184,10 @@ class Dynamics(nn.Module):
             self.register_buffer(f'{name}_deviation', torch.ones(size))
         self.register_buffer('_action_scale', torch.tensor(columns.action_scale), persistent=False)
         self.register_buffer('ends', torch.zeros(1))  # 1: episodes that failed were seen
-        self._optimizer = torch.optim.AdamW(self.parameters(), rules.learning_rate, weight_decay=_DECAY)
+        self._optimizer = torch.optim.AdamW([
+            {'params': list(self.ensemble.parameters())},
+            {'params': list(self.failure.parameters()), 'lr': _HASTE_OF_FAILURE * rules.learning_rate},
+        ], rules.learning_rate, weight_decay=_DECAY)
 
     @classmethod
     def of(cls, rules: DynamicsSettings, world: World) -> Dynamics:

@@ -83,13 +83,13 @@ class Hindsight(OffPolicy):
         world: Where it learns; its task has a goal.
 
     Raises:
-        ConfigurationError: The task has no goal, the policy does not observe it, or the warm-up is too short.
+        ConfigurationError: The task has no goal, or the policy does not observe it.
     """
 
     Settings = HindsightSettings
 
     def __init__(self, rules: HindsightSettings, world: World) -> None:
-        check_goal(rules, world)
+        check_goal(world)
         self._columns, self._scale = goal_columns(world)
         normalizer = Normalizer(world.num_observations)
         env = GoalVecEnv(world, normalizer)
@@ -98,6 +98,19 @@ class Hindsight(OffPolicy):
         super().__init__(rules, env, make_continuous(
             rules, env, 'MultiInputPolicy', policy_kwargs=features, replay_buffer_class=HerReplayBuffer,
             replay_buffer_kwargs={'n_sampled_goal': rules.relabelled, 'goal_selection_strategy': 'future'}))
+
+    def iterate(self, share: float) -> dict[str, float]:
+        """See ``Learner.iterate``.
+
+        Raises:
+            ConfigurationError: The warm-up ends before the first episodes do.
+        """
+        rules, world = self._rules, self._env.world
+        least = world.task.max_steps * world.num_robots
+        if rules.warm_up < least:
+            raise ConfigurationError(f'warm_up is {rules.warm_up} steps; the first episodes of {world.num_robots} '
+                                     f'robots take {least}, and there is nothing to learn from before.')
+        return super().iterate(share)
 
     def policy(self) -> nn.Module:
         """See ``Learner.policy``."""
@@ -140,16 +153,12 @@ def goal_of(observation: Any, columns: slice, scale: float) -> Any:
     return observation[:, columns] / scale
 
 
-def check_goal(rules: HindsightSettings, world: World) -> None:
+def check_goal(world: World) -> None:
     """Refuse what hindsight cannot learn from.
 
     Raises:
-        ConfigurationError: The task has no goal, or the warm-up ends before the first episodes do.
+        ConfigurationError: The task has no goal.
     """
     if world.task.settings.goal is None:
         raise ConfigurationError(f"task '{world.task.name}' has no goal, which hindsight needs; take one whose YAML "
                                  "has 'goal', or another method.")
-    least = world.task.max_steps * world.num_robots
-    if rules.warm_up < least:
-        raise ConfigurationError(f'warm_up is {rules.warm_up} steps; the first episodes of {world.num_robots} robots '
-                                 f'take {least}, and there is nothing to learn from before.')

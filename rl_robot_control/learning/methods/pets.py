@@ -1,14 +1,17 @@
-"""PETS: plans through learnt dynamics, and distils what it planned into a network.
+"""PETS: plans through learnt dynamics, and distils what it planned into a network, the policy.
 
-After Chua et al. 2018 (arXiv 1805.12114); the planner is the cross-entropy method with the improvements of Pinneri et
-al. 2020 (arXiv 2008.06389). A planner cannot be deployed as a small network, so a student learns to imitate it; near
-the end the student acts while the planner says what it would have done (Ross et al. 2011, arXiv 1011.0686).
+After Chua et al. 2018 (arXiv 1805.12114). The planner is the cross-entropy method with the improvements of Pinneri et
+al. 2020 (arXiv 2008.06389); what lies beyond its horizon it leaves to a value function, as Lowrey et al. 2018 (arXiv
+1811.01848) do, for what is best for a third of a second may drive a robot into a corner. A planner cannot be deployed
+as a small network, so a student learns to imitate it; near the end the student acts while the planner says what it
+would have done (Ross et al. 2011, arXiv 1011.0686).
 """
 
 from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Annotated, Any, Protocol
 
 import torch
@@ -18,7 +21,6 @@ from torch.nn import functional
 
 from rl_robot_control.config import settings
 from rl_robot_control.learning.learner import (
-    Fraction,
     MethodSettings,
     PositiveFloat,
     PositiveInt,
@@ -29,6 +31,9 @@ from rl_robot_control.learning.methods.dynamics import Dynamics, DynamicsSetting
 from rl_robot_control.learning.networks import mlp
 from rl_robot_control.learning.normalizer import Normalizer
 from rl_robot_control.learning.world import World
+
+_VALUE_STEPS = 5  # imagined for a target of the value function
+_SMOOTHING = 0.02  # of the network that gives the targets, per gradient step
 
 
 @settings
@@ -41,7 +46,7 @@ class PlannerSettings:
     iterations: PositiveInt
     deviation: PositiveFloat = 0.5  # of the first iteration's actions, as a share of the limit
     correlation: Annotated[float, Field(ge=0, lt=1)] = 0.7  # of the noise between two actions: slow ones go far
-    discount: Fraction = 1.0
+    discount: Annotated[float, Field(gt=0, lt=1)] = 0.98
 
 
 @settings
@@ -57,6 +62,7 @@ class PetsSettings(MethodSettings):
     learning_rate: PositiveFloat = 1.0e-3  # of the student
     batch: PositiveInt = 128
     updates: PositiveInt  # gradient steps of the student per iteration
+    value_updates: PositiveInt  # gradient steps of the value function per iteration
     lessons: PositiveInt  # latest plans that it learns from: old ones were made with a worse model
     student_from: Share = 0.5  # part of the budget after which the student begins to act
     student_share: Share = 0.5  # share of the robots that it moves at the end
@@ -83,10 +89,12 @@ class Planner:
         num_robots: N.
         num_actions: A.
         limit: Largest size of an element of an action [-].
+        value: What observations (B, D) at the end of the horizon promise (B,); None: nothing.
     """
 
-    def __init__(self, rules: PlannerSettings, model: Model, num_robots: int, num_actions: int, limit: float) -> None:
-        self._rules, self._model, self._limit = rules, model, limit
+    def __init__(self, rules: PlannerSettings, model: Model, num_robots: int, num_actions: int, limit: float,
+                 value: Callable[[torch.Tensor], torch.Tensor] | None = None) -> None:
+        self._rules, self._model, self._limit, self._value = rules, model, limit, value
         self.plan = torch.zeros(num_robots, rules.horizon, num_actions)
         self._color = _correlated(rules.horizon, rules.correlation)
 
@@ -122,6 +130,8 @@ class Planner:
             state, reward, ended = self._model.imagine(state, action, torch.randn(members, 1, self._model.outputs))
             total += self._rules.discount ** t * alive * reward
             alive = alive * (1.0 - ended)
+        if self._value is not None:
+            total += self._rules.discount ** horizon * alive * self._value(state.flatten(0, 1)).view_as(alive)
         return total.mean(dim=0).reshape(robots, count)
 
     def forget(self, robots: torch.Tensor) -> None:
@@ -162,6 +172,57 @@ class Student(nn.Module):
         return self.limit * torch.tanh(self.layers(self.normalizer(observation)))
 
 
+class Value(nn.Module):
+    """What the student will earn, discounted, as the dynamics see it.
+
+    Args:
+        observations: D.
+        hidden: Sizes of the hidden layers.
+        learning_rate: Of its optimiser.
+        discount: Of a step.
+    """
+
+    def __init__(self, observations: int, hidden: list[int], learning_rate: float, discount: float) -> None:
+        super().__init__()
+        self.normalizer, self.discount = Normalizer(observations), discount
+        self.layers = mlp([observations, *hidden, 1], last_gain=0.01)
+        self.slow = copy.deepcopy(self.layers).requires_grad_(False)  # gives the targets, and trails behind
+        self.register_buffer('scale', torch.ones(1))  # so that the network's outputs are about one
+        self.optimizer = torch.optim.Adam(self.layers.parameters(), learning_rate)
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        """Values (B,) of observations (B, D)."""
+        return self.scale * self.slow(self.normalizer(observation)).squeeze(-1)
+
+    def fit(self, rows: Rows, dynamics: Dynamics, student: Student, updates: int, batch: int) -> float:
+        """Learn from rollouts of the student that branch off from what was seen; the mean loss."""
+        self.scale.copy_(rows['reward'].square().mean().sqrt() / (1.0 - self.discount) + 1e-6)
+        losses = []
+        for _ in range(updates):
+            start = rows['observation'][torch.randint(len(rows), (batch,))]
+            found = self.layers(self.normalizer(start)).squeeze(-1)
+            loss = functional.mse_loss(found, self._target(start, dynamics, student) / self.scale)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            with torch.no_grad():
+                for slow, fast in zip(self.slow.parameters(), self.layers.parameters(), strict=True):
+                    slow.lerp_(fast, _SMOOTHING)
+            losses.append(loss.detach())
+        return float(torch.stack(losses).mean())
+
+    @torch.no_grad()
+    def _target(self, start: torch.Tensor, dynamics: Dynamics, student: Student) -> torch.Tensor:
+        """Rewards of a few steps (B,) and the value of where they lead, averaged over the members."""
+        state = start.expand(dynamics.members, -1, -1)
+        total, alive = torch.zeros(state.shape[:2]), torch.ones(state.shape[:2])
+        for t in range(_VALUE_STEPS):
+            state, reward, ended = dynamics.imagine(state, student(state))
+            total = total + self.discount ** t * alive * reward
+            alive = alive * (1.0 - ended)
+        return (total + self.discount ** _VALUE_STEPS * alive * self(state)).mean(dim=0)
+
+
 class Pets:
     """Probabilistic ensembles with trajectory sampling, and a student of the planner; see ``Learner``.
 
@@ -176,7 +237,8 @@ class Pets:
         self._rules, self._world = rules, world
         sizes = world.num_observations, world.num_actions
         self.dynamics = Dynamics.of(rules.dynamics, world)
-        self.planner = Planner(rules.planner, self.dynamics, world.num_robots, sizes[1], world.action_limit)
+        self.value = Value(sizes[0], list(rules.hidden), rules.learning_rate, rules.planner.discount)
+        self.planner = Planner(rules.planner, self.dynamics, world.num_robots, sizes[1], world.action_limit, self.value)
         self.student = Student(*sizes, list(rules.hidden), world.action_limit)
         self._optimizer = torch.optim.Adam(self.student.parameters(), rules.learning_rate)
         self._seen = transitions(world, rules.buffer)
@@ -185,12 +247,13 @@ class Pets:
 
     def iterate(self, share: float) -> dict[str, float]:
         """See ``Learner.iterate``."""
-        guided = self._guided(share)
-        for _ in range(self._rules.horizon):
+        rules, guided = self._rules, self._guided(share)
+        for _ in range(rules.horizon):
             self._step(guided)
         losses = {'dynamics': self.dynamics.fit(self._seen)}
         if len(self._lessons):
-            losses |= {'student': self._distil(), 'guided': float(guided.float().mean())}
+            losses |= {'student': self._distil(), 'student_share': 1.0 - float(guided.float().mean())}
+            losses['value'] = self.value.fit(self._seen, self.dynamics, self.student, rules.value_updates, rules.batch)
         return losses
 
     def policy(self) -> nn.Module:
@@ -200,13 +263,17 @@ class Pets:
     def state(self) -> dict[str, Any]:
         """See ``Learner.state``."""
         return {'dynamics': self.dynamics.state(), 'student': copy.deepcopy(self.student.state_dict()),
-                'optimizer': copy.deepcopy(self._optimizer.state_dict())}
+                'optimizer': copy.deepcopy(self._optimizer.state_dict()),
+                'value': copy.deepcopy(self.value.state_dict()),
+                'value_optimizer': copy.deepcopy(self.value.optimizer.state_dict())}
 
     def load(self, state: dict[str, Any]) -> None:
         """See ``Learner.load``."""
         self.dynamics.load(state['dynamics'])
         self.student.load_state_dict(state['student'])
         self._optimizer.load_state_dict(state['optimizer'])
+        self.value.load_state_dict(state['value'])
+        self.value.optimizer.load_state_dict(state['value_optimizer'])
 
     def memory(self) -> dict[str, Any]:
         """See ``Learner.memory``: transitions and lessons."""
@@ -219,11 +286,12 @@ class Pets:
 
     def shared(self) -> list[torch.Tensor]:
         """Parameters and statistics; every worker's optimisers keep their own moments."""
-        return [*self.dynamics.state_dict().values(), *self.student.state_dict().values()]
+        return [*self.dynamics.state_dict().values(), *self.student.state_dict().values(),
+                *self.value.state_dict().values()]
 
     def finite(self) -> bool:
         """See ``Learner.finite``."""
-        return all_finite(self.dynamics) and all_finite(self.student)
+        return all(all_finite(module) for module in (self.dynamics, self.student, self.value))
 
     def _guided(self, share: float) -> torch.Tensor:
         """Which robots (N,) the planner moves until the next iteration; the student moves the others."""
@@ -236,6 +304,7 @@ class Pets:
         """Act once, and remember what happened and what was planned."""
         world, observation = self._world, torch.as_tensor(self._world.observation)
         self.student.normalizer.update(observation)
+        self.value.normalizer.update(observation)
         if len(self._seen) < self._rules.warm_up:
             action = self._random()
         else:

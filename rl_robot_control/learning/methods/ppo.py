@@ -19,7 +19,7 @@ from rl_robot_control.learning.symmetry import PhaseMirror
 from rl_robot_control.learning.world import World
 from rl_robot_control.types import FloatArray
 
-_GROUPS = {'actor': ['observation'], 'critic': ['observation', 'privileged']}
+_ALL = ['observation', 'privileged']
 
 
 @settings
@@ -38,10 +38,11 @@ class PpoSettings(MethodSettings):
     gradient_clip: PositiveFloat
     hidden: tuple[int, ...]
     mirror_phase: bool = True  # learn one half of the gait and mirror it, where task and robot allow
+    privileged_policy: bool = False  # the policy sees what the critic sees: a teacher, which cannot be deployed
 
 
 class Ppo:
-    """Proximal policy optimisation; its critic sees more than its policy.
+    """Proximal policy optimisation; its critic sees more than its policy, unless that is a teacher.
 
     Args:
         rules: Hyper-parameters.
@@ -57,8 +58,9 @@ class Ppo:
         distribution = {'class_name': 'rsl_rl.modules.distribution:GaussianDistribution', 'init_std': rules.initial_std,
                         'std_type': 'log'}
         common = {'hidden_dims': list(rules.hidden), 'activation': 'elu', 'obs_normalization': True}
-        actor = MLPModel(example, _GROUPS, 'actor', world.num_actions, distribution_cfg=distribution, **common)
-        critic = MLPModel(example, _GROUPS, 'critic', 1, **common)
+        groups = {'actor': _ALL if rules.privileged_policy else ['observation'], 'critic': _ALL}
+        actor = MLPModel(example, groups, 'actor', world.num_actions, distribution_cfg=distribution, **common)
+        critic = MLPModel(example, groups, 'critic', 1, **common)
         _shrink_last_layer(actor.mlp)
         storage = RolloutStorage('rl', world.num_robots, rules.horizon, example, [world.num_actions], 'cpu')
         self._ppo = PPO(actor, critic, storage, num_learning_epochs=rules.epochs, num_mini_batches=rules.minibatches,
@@ -96,7 +98,7 @@ class Ppo:
 
     def policy(self) -> nn.Module:
         """See ``Learner.policy``."""
-        return PolicyNetwork(self._ppo.actor.as_jit(), self._mirror).eval()
+        return PolicyNetwork(self._ppo.actor.as_jit(), self._mirror, self._rules.privileged_policy).eval()
 
     def state(self) -> dict[str, Any]:
         """See ``Learner.state``."""
@@ -119,6 +121,11 @@ class Ppo:
         for moments in self._ppo.optimizer.state.values():
             tensors += [moments['exp_avg'], moments['exp_avg_sq']]
         return tensors
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """See ``Learner.parameters``."""
+        return {f'{name}.{key}': value for name, model in (('actor', self._ppo.actor), ('critic', self._ppo.critic))
+                for key, value in model.named_parameters()}
 
     def finite(self) -> bool:
         """Whether all parameters are finite."""

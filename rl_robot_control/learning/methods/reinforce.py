@@ -96,6 +96,10 @@ class Reinforce:
         """Parameters and the observation's statistics."""
         return list(self.networks.state_dict().values())
 
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """See ``Learner.parameters``."""
+        return dict(self.networks.named_parameters())
+
     def finite(self) -> bool:
         """See ``Learner.finite``."""
         return all_finite(self.networks)

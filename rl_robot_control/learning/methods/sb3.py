@@ -53,6 +53,8 @@ class WorldVecEnv(VecEnv):
         actions: (K, A) actions among which a discrete policy chooses; None: actions are continuous.
     """
 
+    render_mode = None  # the library asks for it
+
     def __init__(self, world: World, normalizer: Normalizer, actions: np.ndarray | None = None) -> None:
         self.world, self.normalizer, self._actions = world, normalizer, actions
         action_space = world.env.single_action_space if actions is None else spaces.Discrete(len(actions))
@@ -139,6 +141,10 @@ class Sb3Learner:
     def shared(self) -> list[torch.Tensor]:
         """Parameters and buffers; every worker's optimiser keeps its own moments."""
         return [*self.model.policy.parameters(), *self.model.policy.buffers()]
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """See ``Learner.parameters``."""
+        return dict(self.model.policy.named_parameters())
 
     def finite(self) -> bool:
         """See ``Learner.finite``."""

@@ -102,6 +102,10 @@ class TabularQ:
         """The table; the workers' counts stay their own."""
         return [torch.from_numpy(self._values)]
 
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """See ``Learner.parameters``."""
+        return {}
+
     def finite(self) -> bool:
         """See ``Learner.finite``."""
         return bool(np.isfinite(self._values).all())

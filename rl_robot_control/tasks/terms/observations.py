@@ -158,6 +158,11 @@ def target_bearing(context: Context, *, frame: str, center: Sequence[float], axi
     return np.arctan2(sine, cosine)[:, None]
 
 
+def task_code(context: Context, *, code: Sequence[float]) -> FloatArray:
+    """Which of several tasks the policy is to do: one number per task, 1 for it and 0 for the others, (N, K)."""
+    return np.tile(np.asarray(code, dtype=np.float64), (context.state.num_robots, 1))
+
+
 def _joints(context: Context, joints: Sequence[str] | None) -> np.ndarray:
     return context.joints if joints is None else context.robot.joint_indices(joints)
 

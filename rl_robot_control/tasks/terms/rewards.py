@@ -138,3 +138,10 @@ def bearing_error(context: Context, *, frame: str, center: Sequence[float], axis
 def action_size(context: Context) -> FloatArray:
     """Squared action [-]."""
     return np.square(context.action).sum(axis=-1)
+
+
+def frames_apart(context: Context, *, frames: Sequence[str]) -> FloatArray:
+    """Distance between two frames [m]."""
+    first, second = context.robot.frame_indices(frames)
+    position = context.state.frame_position
+    return np.linalg.norm(position[:, first] - position[:, second], axis=-1)

@@ -147,7 +147,7 @@ class Exact:
 
 
 def test_the_planner_finds_the_optimum_of_a_known_model():
-    rules = PlannerSettings(horizon=4, candidates=100, elites=10, iterations=8)
+    rules = PlannerSettings(horizon=4, candidates=200, elites=20, iterations=12, correlation=0.0)
     planner = Planner(rules, Exact(), num_robots=2, num_actions=1, limit=0.5)
     action = planner(torch.tensor([[0.7], [-1.0]]))
     # 0.3 leads to the goal, where the robot stays; from -1 the largest action leads nearest
@@ -178,8 +178,8 @@ def test_each_guess_is_one_members(fitted):
 
 
 SHORT = {
-    'pets': {'num_envs': 2, 'horizon': 25, 'warm_up': 50, 'updates': 5, 'lessons': 100, 'student_from': 0.0,
-             'dynamics': {'members': 2, 'hidden': [16], 'updates': 5},
+    'pets': {'num_envs': 2, 'horizon': 25, 'warm_up': 50, 'updates': 5, 'value_updates': 5, 'lessons': 100,
+             'student_from': 0.0, 'dynamics': {'members': 2, 'hidden': [16], 'updates': 5},
              'planner': {'horizon': 3, 'candidates': 6, 'elites': 2, 'iterations': 1}},
     'mbpo': {'num_envs': 2, 'horizon': 25, 'warm_up': 50, 'batch': 16, 'updates': 0.2, 'hidden': [16],
              'dynamics': {'members': 2, 'hidden': [16], 'updates': 5}, 'rollouts': 11, 'imagined': 50},

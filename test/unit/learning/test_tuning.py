@@ -1,6 +1,7 @@
 """The search for hyper-parameters: what it refuses, how it resumes and prunes, and that what it writes can be used."""
 
 import csv
+import dataclasses
 import math
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import yaml
 
 from rl_robot_control.config import find_config, parse_settings, to_plain
 from rl_robot_control.errors import ConfigurationError, LearningError, UnknownNameError
-from rl_robot_control.learning import tuning
+from rl_robot_control.learning import tuning, tuning_space
 from rl_robot_control.learning.run_folder import RunFolder
 from rl_robot_control.learning.settings import TrainingSettings
 from rl_robot_control.learning.trainer import Progress, train
@@ -36,12 +37,12 @@ def write_space(folder, space=SPACE, **rest):
     return str(path)
 
 
-def small_plan(folder, space=SPACE, seeds=1, **rest):
-    """Reach with PPO, 8 robots and 400 steps."""
+def small_plan(folder, space=SPACE, seeds=1, robot='cart_pole', task='balance', **rest):
+    """PPO with 8 robots and 400 steps."""
     base = yaml.safe_load(find_config('algorithms', 'ppo').read_text())
-    base |= {'tasks': {'reach': {'num_envs': 8, 'workers': 1, 'hidden': [16]}}}
+    base |= {'tasks': {task: {'num_envs': 8, 'workers': 1, 'hidden': [16]}}}
     (folder / 'small.yaml').write_text(yaml.safe_dump(base))
-    return make_plan('unitree_g1', 'reach', str(folder / 'small.yaml'), steps=400, seeds=seeds,
+    return make_plan(robot, task, str(folder / 'small.yaml'), steps=400, seeds=seeds,
                      space=write_space(folder, space, **rest))
 
 
@@ -122,6 +123,13 @@ def test_an_algorithm_without_a_search_space():
         make_plan('unitree_g1', 'reach', 'td3')
 
 
+def test_an_algorithm_with_a_teacher_is_refused(tmp_path, monkeypatch):
+    found = dataclasses.replace(tuning_space.find_method('ppo'), learns_from='recording')
+    monkeypatch.setattr(tuning_space, 'find_method', lambda *rest: found)
+    with pytest.raises(ConfigurationError, match='learns from a recording, with which there is no search; tune one'):
+        small_plan(tmp_path)
+
+
 @pytest.mark.parametrize('algorithm, robot, task', [
     ('ppo', 'unitree_g1', 'walk'), ('sac', 'unitree_g1', 'reach'), ('dqn', 'cart_pole', 'balance')])
 def test_the_spaces_that_come_along_hold_what_the_algorithm_has(algorithm, robot, task):
@@ -133,7 +141,7 @@ def test_the_spaces_that_come_along_hold_what_the_algorithm_has(algorithm, robot
 
 def test_a_study_writes_an_algorithm_that_trains(tmp_path):
     out, seen = tmp_path / 'study', []
-    result = tune(small_plan(tmp_path), out, 2, on_progress=seen.append)
+    result = tune(small_plan(tmp_path, robot='unitree_g1', task='reach'), out, 2, on_progress=seen.append)
     assert (result.complete, result.pruned, result.failed, result.finished) == (2, 0, 0, True)
     assert [row['outcome'] for row in rows(out)] == ['complete'] * 2
     assert max(float(row['mean_return']) for row in rows(out)) == result.mean_return
@@ -155,7 +163,7 @@ def test_a_killed_study_resumes(tmp_path, fake):
     tune(plan, tmp_path / 'whole', 12)
     code = ('import os, signal, sys\nfrom pathlib import Path\nfrom rl_robot_control.learning import tuning\n'
             'from rl_robot_control.learning.tuning_space import make_plan\n'
-            f'plan = make_plan("unitree_g1", "reach", {plan.algorithm!r}, steps=400, '
+            f'plan = make_plan("cart_pole", "balance", {plan.algorithm!r}, steps=400, '
             f'space={str(tmp_path / "space.yaml")!r})\n'
             f'tuning.tune(plan, Path({str(out)!r}), 12, on_progress=lambda at: print(at, flush=True))\n')
     process = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True)
@@ -223,7 +231,7 @@ def test_folders_are_refused(tmp_path, fake):
 
 
 def test_pruning_stops_a_run_early(tmp_path):
-    """The second trial explores wildly and earns less from the first episodes on: it ends before its budget does."""
+    """The second trial explores wildly and falls sooner from the first episodes on: it ends before its budget does."""
     space = {'initial_std': {'kind': 'choice', 'values': [0.05, 8.0]}}
     plan = small_plan(tmp_path, space, pruning={'after_trials': 1, 'after_share': 0.0})
     plan = parse_settings(to_plain(plan) | {'steps': 1600, 'base': to_plain(plan.algorithm_file(
