@@ -58,6 +58,13 @@ class Where(str, enum.Enum):
     ros = 'ros'
 
 
+class Budget(str, enum.Enum):
+    """What steps cost."""
+
+    simulation = 'simulation'
+    hardware = 'hardware'
+
+
 class Tested(str, enum.Enum):
     """Where a policy is tried."""
 
@@ -82,6 +89,8 @@ def train(
         task: Annotated[str | None, typer.Option(help='Name in config/tasks, or path of a YAML file.')] = None,
         algorithm: Annotated[str | None, typer.Option(help='Name in config/algorithms; default ppo.')] = None,
         backend: Annotated[Where | None, typer.Option(help='mujoco (default): in memory; ros: over topics.')] = None,
+        budget: Annotated[Budget | None, typer.Option(help='hardware: one robot that moves to its starts by itself; by '
+                                                           'default with sac_robot.')] = None,
         num_envs: Annotated[int | None, typer.Option(min=1, help='Robots; over topics there is one.')] = None,
         workers: Annotated[int | None, typer.Option(min=1, max=1024, help='Processes that learn together.')] = None,
         seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help='Of everything random; default 1.')] = None,
@@ -96,23 +105,27 @@ def train(
         resume: Annotated[bool, typer.Option('--resume', help='Go on with the run in the folder.')] = False,
         as_json: JsonOption = False) -> None:
     """Learn a task; Ctrl-C keeps the checkpoint. What is not given, the algorithm or the resumed run says."""
-    from rl_robot_control.learning.run_folder import RunFolder
+    from rl_robot_control.learning.run_folder import FIXED, RunFolder
     from rl_robot_control.learning.settings import TrainingSettings
     from rl_robot_control.learning.trainer import Progress
     from rl_robot_control.learning.trainer import train as run
     asked = {'robot': robot, 'task': task, 'algorithm': algorithm, 'seed': seed, 'num_envs': num_envs,
              'workers': workers, 'steps': steps, 'minutes': minutes, 'backend': backend.value if backend else None,
+             'budget': budget.value if budget else None,
              'freeze': freeze,
              'teacher': str(teacher.absolute()) if teacher else None}  # a run is resumed from any folder
     asked = {key: value for key, value in asked.items() if value is not None}
     if resume:
         stored = RunFolder(_needed('out', out, 'the folder of the run to resume')).settings()
-        fixed = ('robot', 'task', 'algorithm', 'backend', 'num_envs', 'workers', 'seed', 'teacher', 'freeze')
-        asked = {key: getattr(stored, key) for key in fixed} | asked
+        asked = {key: getattr(stored, key) for key in FIXED} | asked
     for name in ('robot', 'task'):
         _needed(name, asked.get(name), f'one of: {", ".join(_names(f"{name}s"))}')
     if asked.get('backend') == 'ros' and asked.setdefault('num_envs', 1) != 1:
         raise ConfigurationError(f'--num-envs is {asked["num_envs"]}; over topics there is one robot: leave it out.')
+    if asked.get('budget') == 'hardware':
+        asked = {'algorithm': 'sac_robot', 'num_envs': 1} | asked
+        if asked['num_envs'] != 1:
+            raise ConfigurationError(f"--num-envs is {asked['num_envs']}; the budget 'hardware' is for one robot.")
     settings = TrainingSettings(**asked)
     names = (settings.robot, settings.task, settings.algorithm)
     out = out or Path('runs') / '_'.join(Path(name).stem for name in names)
@@ -126,7 +139,11 @@ def train(
             if settings.minutes:
                 share = max(share, at.minutes / settings.minutes)
             show(f'{at.steps:,} steps, return {at.mean_return:.1f}, {at.steps_per_second:,.0f} steps/s', share)
-        result = run(settings, out, resume=resume, backend=robots, warm_start=warm_start, on_progress=report)
+
+        def pause(paused: bool) -> None:
+            errors().print('paused; the same signal (SIGUSR1) goes on.' if paused else 'going on.')
+        result = run(settings, out, resume=resume, backend=robots, warm_start=warm_start, on_progress=report,
+                     on_pause=pause)
     summary = {'run_folder': str(result.run_folder), 'steps': result.steps, 'minutes': round(result.minutes, 3),
                'mean_return': result.mean_return if result.mean_return == result.mean_return else None,
                'finished': result.finished}
@@ -217,25 +234,15 @@ def export(run: Annotated[Path, typer.Argument(metavar='RUN', help='Folder that 
            out: Annotated[Path | None, typer.Option(help='File to write; default RUN/policy.onnx.')] = None,
            as_json: JsonOption = False) -> None:
     """Write a run's policy as ONNX, with all that it needs to run."""
-    from rl_robot_control.learning.export_run import export_run
+    from rl_robot_control.learning.export_run import export_run, run_members
     if out is not None and out.suffix != '.onnx':
         raise ConfigurationError(f"--out is '{out}'; the name of a policy file ends in .onnx.")
-    path = export_run(run, out)
-    show_result({'policy': str(path), 'bytes': path.stat().st_size}, as_json, title='exported')
-
-
-@app.command()
-def rollouts(run: Annotated[Path, typer.Argument(metavar='RUN', help='Folder that train wrote.')],
-             out: Annotated[Path, typer.Option(help='The .npz file to write.')],
-             episodes: Annotated[int, typer.Option(min=1, max=100_000, help='How many.')] = 64,
-             noise: Annotated[float, typer.Option(min=0, max=10, help='Deviation of a noise on actions.')] = 0,
-             seed: SeedOption = 1, as_json: JsonOption = False) -> None:
-    """Record what a run's policy does on its task, for train --algorithm bc or td3_bc --teacher FILE.npz."""
-    from rl_robot_control.learning.recording import record_rollouts
-    recording = record_rollouts(run, out, episodes, noise, seed)
-    rows = len(recording.reward)
-    show_result({'recording': str(out), 'episodes': episodes, 'steps': rows,
-                 'mean_return': float(recording.reward.sum()) / episodes}, as_json, title='recorded')
+    members = run_members(run)
+    if out is not None and len(members) > 1:
+        raise ConfigurationError(f"'{run}' has learnt {len(members)} tasks and gives a file for each; leave --out out.")
+    paths = [export_run(run, out, member) for member in members]
+    results = [{'policy': str(path), 'bytes': path.stat().st_size} for path in paths]
+    show_result(results[0] if len(results) == 1 else {'policies': results}, as_json, title='exported')
 
 
 @app.command('import')

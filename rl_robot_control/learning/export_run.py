@@ -15,28 +15,29 @@ from rl_robot_control.learning.run_folder import RunFolder, require_run
 from rl_robot_control.learning.run_policy import run_policy
 from rl_robot_control.learning.world import World
 from rl_robot_control.robots import load_robot
-from rl_robot_control.tasks.task import load_task
+from rl_robot_control.tasks.task import load_member, load_task, members_of
 from rl_robot_control.types import RobotState
 
 SAMPLES = 8  # robots, and so states for golden vectors
 SAMPLE_STEPS = 25  # half a second into an episode, so that nothing in the states is zero
 
 
-def export_run(run_folder: Path, out: Path | None = None) -> Path:
+def export_run(run_folder: Path, out: Path | None = None, member: str | None = None) -> Path:
     """Write the policy of a run as ONNX with its manifest.
 
     Args:
         run_folder: Folder that ``train`` wrote.
-        out: File to write; None: ``policy.onnx`` in the run's folder.
+        out: File to write; None: ``policy.onnx`` in the run's folder, or ``policy_MEMBER.onnx``.
+        member: For a set of tasks, which of them the file is to do; see ``run_members``.
 
     Raises:
-        ConfigurationError: The folder holds no checkpoint.
+        ConfigurationError: The folder holds no checkpoint, or there is no such member.
         PolicyError: The network cannot be exported or deployed, or ONNX Runtime disagrees with torch.
     """
     folder = require_run(run_folder)
     settings, checkpoint = folder.settings(), folder.load()
     robot = load_robot(settings.robot)
-    task = load_task(settings.task, robot)
+    task = load_task(settings.task, robot) if member is None else load_member(settings.task, member, robot)
     env = RobotVectorEnv(make_backend(robot, task, SAMPLES), task, settings.seed)
     try:
         network, world = run_policy(settings, checkpoint, env)
@@ -45,14 +46,21 @@ def export_run(run_folder: Path, out: Path | None = None) -> Path:
     finally:
         env.close()
     lower, upper = task.command_range()
-    path = Path(out) if out is not None else folder.path / 'policy.onnx'
+    path = Path(out) if out is not None else folder.path / ('policy.onnx' if member is None else
+                                                            f'policy_{member}.onnx')
     returns = checkpoint['returns']
-    export_policy(network, task.settings.interface, robot, path, task=settings.task, algorithm=settings.algorithm,
+    export_policy(network, task.settings.interface, robot, path, task=member or settings.task,
+                  algorithm=settings.algorithm,
                   training={'seed': settings.seed, 'steps': checkpoint['steps'],
                             'minutes': round(checkpoint['seconds'] / 60, 3),
                             'mean_return': float(np.mean(returns)) if returns else None},
                   command_lower=lower, command_upper=upper, sample_states=states)
     return path
+
+
+def run_members(run_folder: Path) -> list[str | None]:
+    """The tasks that a run's policy does, each of which has a file of its own; [None] where it is only one."""
+    return list(members_of(require_run(run_folder).settings().task)) or [None]
 
 
 def _check_deployable(network: nn.Module, folder: RunFolder) -> None:

@@ -14,6 +14,8 @@ from rl_robot_control.errors import ConfigurationError, LearningError
 from rl_robot_control.files import replacing, write_whole
 from rl_robot_control.learning.settings import TrainingSettings
 
+FIXED = ('robot', 'task', 'algorithm', 'backend', 'budget', 'num_envs', 'workers', 'seed', 'teacher', 'freeze')  # for
+# the whole of a run
 SETTINGS, CHECKPOINT, METRICS = 'settings.yaml', 'checkpoint.pt', 'metrics.jsonl'
 
 
@@ -68,7 +70,7 @@ class RunFolder:
             LearningError: What is asked for differs from what the run was started with.
         """
         stored = self.settings()
-        for key in ('robot', 'task', 'algorithm', 'backend', 'num_envs', 'workers', 'seed', 'teacher', 'freeze'):
+        for key in FIXED:
             if getattr(asked, key) != getattr(stored, key):
                 raise LearningError(
                     f"'{self.path}' was started with {key}={getattr(stored, key)!r}, not {getattr(asked, key)!r}; "

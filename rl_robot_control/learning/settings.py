@@ -20,6 +20,8 @@ class TrainingSettings:
     task: str
     algorithm: str = 'ppo'
     backend: Literal['mujoco', 'ros'] = 'mujoco'
+    budget: Literal['simulation', 'hardware'] = 'simulation'  # hardware: one robot, whose time is precious, and which
+    # moves to where an episode starts by itself
     num_envs: PositiveInt | None = None  # in all workers together; null: the algorithm's default
     workers: PositiveInt | None = None  # processes that learn together; null: the algorithm's default
     freeze: list[str] = Field(default_factory=list)  # regular expressions of parameters that stay as they are

@@ -18,8 +18,8 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from rl_robot_control.backends.protocol import Backend
-from rl_robot_control.envs import make_training_env
-from rl_robot_control.errors import LearningError
+from rl_robot_control.envs import RampedBackend, make_backend, make_training_env
+from rl_robot_control.errors import ConfigurationError, LearningError
 from rl_robot_control.learning.registry import find_method
 from rl_robot_control.learning.run_folder import RunFolder
 from rl_robot_control.learning.settings import TrainingSettings, load_algorithm
@@ -27,7 +27,7 @@ from rl_robot_control.learning.workers import Alone, team
 from rl_robot_control.learning.world import World
 from rl_robot_control.robots import load_robot
 from rl_robot_control.robots.model import match_names
-from rl_robot_control.tasks.task import load_tasks
+from rl_robot_control.tasks.task import Task, load_tasks
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 SHARE_FOR_CHECKPOINTS = 0.05  # of the time, where a large replay buffer takes seconds to write
@@ -62,8 +62,9 @@ class TrainingResult:
 
 
 def train(settings: TrainingSettings, out: Path, *, resume: bool = False, backend: Backend | None = None,
-          warm_start: Path | None = None, on_progress: Callable[[Progress], None] | None = None) -> TrainingResult:
-    """Train a policy; an interrupt (Ctrl-C) keeps the checkpoint and returns.
+          warm_start: Path | None = None, on_progress: Callable[[Progress], None] | None = None,
+          on_pause: Callable[[bool], None] | None = None) -> TrainingResult:
+    """Train a policy; an interrupt (Ctrl-C) keeps the checkpoint and returns, SIGUSR1 pauses and goes on.
 
     Args:
         settings: What to train on what.
@@ -73,6 +74,7 @@ def train(settings: TrainingSettings, out: Path, *, resume: bool = False, backen
             shield on the way.
         warm_start: Folder of another run whose parameters to start from.
         on_progress: Called after each iteration.
+        on_pause: Called with True when a pause begins, and with False when it ends.
 
     Raises:
         ConfigurationError: A name is unknown or a file is wrong.
@@ -86,13 +88,15 @@ def train(settings: TrainingSettings, out: Path, *, resume: bool = False, backen
     load_tasks(settings.task, load_robot(settings.robot))  # a wrong name is found before anything is started
     method, rules = load_algorithm(settings.algorithm, settings.task)
     _check_teacher(settings, find_method(method).learns_from)
-    workers = 1 if backend is not None else min(settings.workers or rules.workers, settings.num_envs or rules.num_envs)
+    alone = backend is not None or settings.budget == 'hardware'
+    workers = 1 if alone else min(settings.workers or rules.workers, settings.num_envs or rules.num_envs)
     if not resume:
         folder.check_free()
     with team(workers, rules.asynchronous, _work, settings, folder.path, resume, warm_start) as group:
         run = _prepared(group, settings, folder, backend, resume, warm_start)
         if not resume:
             folder.create(settings)
+        run.world.on_pause = on_pause or (lambda paused: None)
         return run.go(on_progress or (lambda progress: None))
 
 
@@ -127,6 +131,18 @@ def _prepared(group: Alone, settings: TrainingSettings, folder: RunFolder, backe
     return run
 
 
+def _precious(backend: Backend | None, tasks: Sequence[Task]) -> RampedBackend:
+    """One robot that is not put anywhere; by default a simulated one, in the physics that policies are judged by.
+
+    Raises:
+        ConfigurationError: There are several tasks, or the robot could not move to its start by itself.
+    """
+    task = tasks[0]
+    if len(tasks) > 1:
+        raise ConfigurationError("the budget 'hardware' is for a single task; this is a set of them.")
+    return RampedBackend(backend or make_backend(task.robot, task, 1), held=task.settings.base == 'held')
+
+
 class _Run:
     """One process's share of a training run."""
 
@@ -137,6 +153,8 @@ class _Run:
         self.total_steps = settings.steps or self.rules.steps
         seed = settings.seed + _SEED_STRIDE * group.rank
         _seed_libraries(settings.seed)  # every worker starts from the same parameters ...
+        if settings.budget == 'hardware':
+            backend = _precious(backend, tasks)
         num_envs = 1 if backend is not None else (settings.num_envs or self.rules.num_envs) // group.size
         threads = max(1, len(os.sched_getaffinity(0)) // group.size)
         env = make_training_env(tasks, num_envs, seed, backend=backend, threads=threads)
@@ -151,7 +169,7 @@ class _Run:
         writer = SummaryWriter(str(self.folder.path / 'tensorboard'), purge_step=self.steps)
         finished = True
         try:
-            with _noted_interrupts() as self.world.interrupted:
+            with _noted_interrupts(self.world.paused) as self.world.interrupted:
                 while not self.group.agree(self._spent()):
                     progress, losses = self._iterate()
                     self._log(progress, losses, writer)
@@ -267,8 +285,8 @@ class _Run:
 
 
 @contextmanager
-def _noted_interrupts() -> Iterator[threading.Event]:
-    """Ctrl-C sets an event in place of an exception; a second one raises it all the same.
+def _noted_interrupts(paused: threading.Event) -> Iterator[threading.Event]:
+    """Ctrl-C sets an event in place of an exception; a second one raises it all the same. SIGUSR1 pauses.
 
     An exception is lost where it falls into a destructor or a callback from C.
     """
@@ -276,18 +294,23 @@ def _noted_interrupts() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
-    before = signal.getsignal(signal.SIGINT)
+    before, usual = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGUSR1)
 
     def note(*_: Any) -> None:
         if event.is_set():
             raise KeyboardInterrupt
         event.set()
 
+    def toggle(*_: Any) -> None:
+        paused.clear() if paused.is_set() else paused.set()
+
     if before is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGUSR1, toggle)
     try:
         yield event
     finally:
+        signal.signal(signal.SIGUSR1, usual)
         if before is not signal.SIG_IGN and before is not None:
             signal.signal(signal.SIGINT, before)
 

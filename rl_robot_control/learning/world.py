@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +74,9 @@ class World:
         self.returns: deque[float] = deque(maxlen=EPISODES)
         self.lengths: deque[float] = deque(maxlen=EPISODES)
         self.successes: deque[bool] = deque(maxlen=EPISODES)
-        self.interrupted = threading.Event()
+        self.interrupted, self.paused = threading.Event(), threading.Event()
+        self.on_pause: Callable[[bool], None] = lambda paused: None
+        self._time = 0.0  # that a robot has been stepped for [s]
         self._tally = Tally()
         self._return, self._length = np.zeros(self.num_robots), np.zeros(self.num_robots)
 
@@ -117,6 +121,8 @@ class World:
         Raises:
             KeyboardInterrupt: The user wants to stop.
         """
+        if self.paused.is_set():
+            self._wait()
         if self.interrupted.is_set():
             raise KeyboardInterrupt
         self.observation, reward, terminated, truncated, info = self.env.step(action)
@@ -134,18 +140,27 @@ class World:
         return tally
 
     def reports(self) -> dict[str, float]:
-        """Mean return and share of successes of each of several tasks, and the levels of curricula."""
+        """What only some runs have: several tasks apart, levels of curricula, how long a robot was used."""
+        ramped = getattr(self.env.episodes.backend, 'ramped', None)
+        found = {} if ramped is None else {'robot_minutes': (self._time + ramped / self.num_robots) / 60}
         if len(self._latest) < 2:
-            return self.env.levels()
-        found = {}
+            return found | self.env.levels()
         for name, rows in self._latest.items():
             found[f'mean_return_{name}'] = float(np.mean([row[0] for row in rows])) if rows else float('nan')
             found[f'success_rate_{name}'] = float(np.mean([row[1] for row in rows])) if rows else float('nan')
         return found | self.env.levels()
 
+    def _wait(self) -> None:
+        """Let nothing move until the pause or the run ends."""
+        self.on_pause(True)
+        while self.paused.is_set() and not self.interrupted.is_set():
+            time.sleep(0.05)
+        self.on_pause(False)
+
     def _count(self, step: Step) -> None:
         ended, tally = step.done, self._tally
         tally.steps += self.num_robots
+        self._time += self.task.control_period
         tally.reward += float(step.reward.sum())
         tally.falls += float(step.terminated.sum())
         tally.corrected += float(step.corrected.sum())

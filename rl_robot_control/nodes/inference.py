@@ -16,7 +16,8 @@ When the robot's states do not follow from one another (a simulation was reset),
 pose. When the state is stale or not finite, or the policy's output is not finite, nothing is published: the shield then
 brakes. If that lasts for ``give_up_time``, the node deactivates itself and waits for a new activation.
 
-Subscribes: ``joint_states``, ``imu``, ``cmd_vel``; ``odom`` and ``contacts/<frame>`` only if the policy needs them.
+Subscribes: ``joint_states``, ``imu``, ``cmd_vel``, ``goal`` (a target in the base frame); ``odom`` and
+``contacts/<frame>`` only if the policy needs them.
 Publishes: ``policy/command`` (stamp = observation that it answers), ``diagnostics`` (phase, rate, jitter, latency).
 Serves: ``inference/use/<name>`` for each loaded policy.
 Calls: ``get_parameters`` and ``set_parameters_atomically`` of the shield and the driver, for the gains.
@@ -36,7 +37,7 @@ from collections.abc import Callable
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import Twist
+from geometry_msgs.msg import PoseStamped, Twist
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -55,7 +56,7 @@ from rl_robot_control.ros.parameters import Parameter, ParameterTable
 from rl_robot_control.ros.policy_set import check_name, load_policies
 from rl_robot_control.ros.robot_listener import RobotListener, wait_for_state
 from rl_robot_control.ros.runtime import run_node
-from rl_robot_control.ros.velocity_command import VelocityCommand
+from rl_robot_control.ros.velocity_command import TargetCommand, VelocityCommand
 
 LOOKS = 0.125  # periods between two looks at whether one is overdue
 SHORTEST_LOOK = 0.001  # [s]
@@ -209,6 +210,7 @@ class InferenceNode(LifecycleNode):
         self._codec, self._timing = CommandCodec(policies.robot), LoopTiming(policies.control_period)
         self._pace = Pace(policies.control_period)
         self._velocity = VelocityCommand((0.0,) * 3, (0.0,) * 3, settings.cmd_vel_timeout)
+        self._target = TargetCommand((0.0,) * 3, (0.0,) * 3)
         self._follow_active()
         self._listen(policies.robot, policies.needed)
         for name in policies.manifests:
@@ -221,10 +223,11 @@ class InferenceNode(LifecycleNode):
                 self.get_logger().warning(f"policy '{name}': {text}.")
 
     def _follow_active(self) -> None:
-        """Velocity commands are kept within what the active policy was trained for."""
+        """The operator's commands are kept within what the active policy was trained for."""
         self._active = self.core.active
         manifest = self._policies.manifests[self._active]
-        self._velocity.set_range(manifest.command_lower, manifest.command_upper)
+        self._operator = self._target if manifest.interface.command.kind == 'target' else self._velocity
+        self._operator.set_range(manifest.command_lower, manifest.command_upper)
 
     def _user_of(self, name: str) -> Callable[[Any, Any], Any]:
         def use(_: Any, response: Any) -> Any:
@@ -245,7 +248,9 @@ class InferenceNode(LifecycleNode):
         self._listener = RobotListener(self, robot, needed, on_message=self._heard)
         self._new_listener = lambda node: RobotListener(node, robot, needed)
         velocity = interface.CMD_VEL.subscription(self, self._on_velocity)
-        self._entities += [self._listener.close, lambda: self.destroy_subscription(velocity)]
+        target = interface.GOAL.subscription(self, self._on_target)
+        self._entities += [self._listener.close, lambda: self.destroy_subscription(velocity),
+                           lambda: self.destroy_subscription(target)]
 
     def _connect_gains(self) -> Gains:
         holders = {parameter: getattr(self.settings, parameter) for parameter in ('shield', 'driver')}
@@ -332,7 +337,7 @@ class InferenceNode(LifecycleNode):
     def _rehearse(self, now: float) -> None:
         """A period begins before the next look: its work is done once in vain, and then takes half the time."""
         with contextlib.suppress(MessageError):  # the period itself will say it
-            self.core.rehearse(self._listener.state(), self._velocity.at(now))
+            self.core.rehearse(self._listener.state(), self._operator.at(now))
 
     def _step(self, started: float, complete: bool) -> None:
         self._pace.begin(started, complete)
@@ -340,7 +345,7 @@ class InferenceNode(LifecycleNode):
         try:
             state = listener.state()
             self._check_continuity(state, started)
-            command = core.step(state, age, self._velocity.at(started), started)
+            command = core.step(state, age, self._operator.at(started), started)
         except MessageError as error:
             command = core.refuse(f'joint_states: {error}', started)
         if command is not None:
@@ -377,6 +382,17 @@ class InferenceNode(LifecycleNode):
     def _on_velocity(self, message: Twist) -> None:
         values = (message.linear.x, message.linear.y, message.angular.z)
         note = self._velocity.receive(values, time.monotonic())
+        if note:
+            self.get_logger().warning(note)
+
+    def _on_target(self, message: PoseStamped) -> None:
+        frame, base = message.header.frame_id, self._policies.robot.settings.base.link
+        if frame not in ('', base):
+            self.get_logger().warning(f"refused the target: it is given in '{frame}', needed is '{base}'. Transform it "
+                                      'before it is sent.', throttle_duration_sec=5.0)
+            return
+        point = message.pose.position
+        note = self._target.receive((point.x, point.y, point.z), time.monotonic())
         if note:
             self.get_logger().warning(note)
 

@@ -116,7 +116,7 @@ SUPERVISOR_STATUS = Topic('supervisor/status', DiagnosticArray, 'supervisor → 
                           STATUS_QOS)
 DIAGNOSTICS = Topic('diagnostics', DiagnosticArray, 'policy, simulation → all; phase, rate, jitter; drives', STATUS_QOS)
 TRAINING_STATUS = Topic('training/status', DiagnosticArray, 'training → all; progress', STATUS_QOS)
-GOAL = Topic('goal', PoseStamped, 'training or operator → all; where a task wants the robot, to be shown')
+GOAL = Topic('goal', PoseStamped, 'training or operator → policy, monitor; target of a task, in the base frame')
 MARKERS = Topic('monitor/markers', MarkerArray, 'monitor → RViz; velocities, shield, contacts, objects', STATUS_QOS)
 CLOCK = Topic('/clock', Clock, 'simulation → all; simulated time')
 

@@ -73,9 +73,6 @@ def load_policies(policy: str, others: Sequence[str], robot: str = '', rate: flo
     for name, file in files.items():
         checked = read_policy(find_policy(file), robot=robot or None, rate=rate)
         manifest = checked.manifest
-        if manifest.interface.command.kind == 'target':
-            raise PolicyError(f"{checked.path.name}: follows a 'target' command; this node follows velocity commands "
-                              '(cmd_vel) and motions only.')
         model = model or load_robot(robot or manifest.robot)
         runners[name], manifests[name] = PolicyRunner(checked, model, loop=loop), manifest
     first = next(iter(manifests))

@@ -1,4 +1,4 @@
-"""What the operator asks for: a velocity that is finite, inside the policy's range, and recent."""
+"""What the operator asks for: a velocity, or a target, that is finite, inside the policy's range, and recent."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from rl_robot_control.types import FloatArray
-
-AXES = ('vx [m/s]', 'vy [m/s]', 'wz [rad/s]')
 
 
 class VelocityCommand:
@@ -24,6 +22,8 @@ class VelocityCommand:
         refused: How many commands were not finite.
         clamped: How many commands lay outside the range.
     """
+
+    what, axes = 'velocity', ('vx [m/s]', 'vy [m/s]', 'wz [rad/s]')
 
     def __init__(self, lower: Sequence[float], upper: Sequence[float], timeout: float) -> None:
         self._lower, self._upper, self._timeout = tuple(lower), tuple(upper), timeout
@@ -48,7 +48,7 @@ class VelocityCommand:
         """
         if not all(map(math.isfinite, values)):
             self.refused += 1
-            return f'refused the velocity command {tuple(values)}: it is not finite.' if self.refused == 1 else None
+            return f'refused the {self.what} command {tuple(values)}: it is not finite.' if self.refused == 1 else None
         outside = False
         for i, (value, lower, upper) in enumerate(zip(values, self._lower, self._upper)):
             self._value[0, i] = min(max(value, lower), upper)
@@ -66,8 +66,32 @@ class VelocityCommand:
         return now - self._received > self._timeout
 
     def _explain(self, values: Sequence[float]) -> str:
-        bounds = zip(AXES, values, self._lower, self._upper)
+        bounds = zip(self.axes, values, self._lower, self._upper)
         findings = [f'{axis} {value:g} is outside [{lower:g}, {upper:g}]' for axis, value, lower, upper in bounds
                     if not lower <= value <= upper]
         found = ', '.join(findings)
-        return f"velocity command clamped to the policy's range: {found} (said once; see the diagnostics)."
+        return f"{self.what} command clamped to the policy's range: {found} (said once; see the diagnostics)."
+
+
+class TargetCommand(VelocityCommand):
+    """The latest target point in the base frame; it stays, and before the first one it is the middle of the range.
+
+    Args:
+        lower: (3,) smallest x, y, z that the policy was trained for [m].
+        upper: (3,) largest.
+    """
+
+    what, axes = 'target', ('x [m]', 'y [m]', 'z [m]')
+
+    def __init__(self, lower: Sequence[float], upper: Sequence[float]) -> None:
+        super().__init__(lower, upper, math.inf)
+        self.set_range(lower, upper)
+
+    def set_range(self, lower: Sequence[float], upper: Sequence[float]) -> None:
+        """See ``VelocityCommand``."""
+        super().set_range(lower, upper)
+        self._zero = (np.array([lower], dtype=np.float64) + np.array([upper])) / 2
+
+    def at(self, now: float) -> FloatArray:
+        """See ``VelocityCommand``."""
+        return self._zero if math.isinf(self._received) else self._value

@@ -266,12 +266,19 @@ def load_tasks(name: str, robot: RobotModel) -> list[Task]:
     Raises:
         ConfigurationError: A name is unknown, a file is wrong, or the tasks of a set do not observe and act alike.
     """
+    members = members_of(name)
+    return [load_member(name, member, robot) for member in members] or [load_task(name, robot)]
+
+
+def members_of(name: str) -> list[str]:
+    """The tasks of a set; empty for a single task.
+
+    Raises:
+        ConfigurationError: The name is unknown or the file is wrong.
+    """
     path = find_config('tasks', name)
     data = read_task(path)
-    if not is_set(data):
-        return [load_task(name, robot)]
-    members = parse_settings(data, TaskSetSettings, where=str(path)).members
-    return [load_member(name, member, robot) for member in members]
+    return parse_settings(data, TaskSetSettings, where=str(path)).members if is_set(data) else []
 
 
 def load_member(name: str, member: str, robot: RobotModel) -> Task:
@@ -285,8 +292,7 @@ def load_member(name: str, member: str, robot: RobotModel) -> Task:
     Raises:
         ConfigurationError: As for ``load_tasks``.
     """
-    path = find_config('tasks', name)
-    members = parse_settings(read_task(path), TaskSetSettings, where=str(path)).members
+    path, members = find_config('tasks', name), members_of(name)
     if member not in members:
         raise UnknownNameError('task of the set', member, members, where=str(path))
     first, data = (read_task(find_config('tasks', entry)) for entry in (members[0], member))

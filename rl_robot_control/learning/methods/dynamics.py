@@ -153,9 +153,14 @@ class Gaussians(Ensemble):
         return mean, self.least + functional.softplus(log_variance - self.least)
 
     def loss(self, value: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Negative log-likelihood of targets (E, B, O), summed over the members: each learns at its own rate."""
+        """Negative log-likelihood of targets (E, B, O), summed over the members: each learns at its own rate.
+
+        It is weighted by the deviation (Seitzer et al. 2022, arXiv 2203.09168), or what is hard to foresee would be
+        declared noise and its mean never learnt.
+        """
         mean, log_variance = self(value)
         likelihood = (mean - target).square() * (-log_variance).exp() + log_variance
+        likelihood = likelihood * (0.5 * log_variance).exp().detach()
         return likelihood.mean(dim=(1, 2)).sum() + _BOUNDS_COST * (self.greatest - self.least).sum()
 
 

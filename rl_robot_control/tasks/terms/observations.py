@@ -140,22 +140,18 @@ def target_offset(context: Context, *, frame: str) -> FloatArray:
     return context.command - rotations.rotate_inverse(state.base_quaternion, relative)
 
 
-def target_bearing(context: Context, *, frame: str, center: Sequence[float], axis: Sequence[float]) -> FloatArray:
-    """By which angle a frame would have to turn to point at the target [rad], (N, 1).
+def arc_error(context: Context, *, joint: str, center: Sequence[float]) -> FloatArray:
+    """By which angle a joint has to turn for what hangs from it to point at the target [rad], (N, 1).
 
     Args:
         context: The instant.
-        frame: The frame.
-        center: (3,) that it turns about, in the base frame [m].
-        axis: (3,) that it turns about, a unit vector in the base frame.
+        joint: The joint; it turns about the base's y axis, and at zero its link hangs down.
+        center: (3,) where it is, in the base frame [m].
     """
-    state = context.state
-    relative = state.frame_position[:, context.robot.frame_indices([frame])[0]] - state.base_position
-    here = rotations.rotate_inverse(state.base_quaternion, relative) - center
-    there, normal = context.command - center, np.asarray(axis, dtype=np.float64)
-    sine = np.cross(here, there) @ normal
-    cosine = (here * there).sum(axis=-1) - (here @ normal) * (there @ normal)
-    return np.arctan2(sine, cosine)[:, None]
+    away = context.command - center
+    wanted = np.arctan2(-away[:, 0], -away[:, 2])
+    position = context.state.joint_position[:, context.robot.joint_indices([joint])[0]]
+    return rotations.wrap(wanted - position)[:, None]
 
 
 def task_code(context: Context, *, code: Sequence[float]) -> FloatArray:

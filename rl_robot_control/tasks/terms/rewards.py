@@ -130,9 +130,9 @@ def target_distance(context: Context, *, frame: str) -> FloatArray:
     return np.linalg.norm(observations.target_offset(context, frame=frame), axis=-1)
 
 
-def bearing_error(context: Context, *, frame: str, center: Sequence[float], axis: Sequence[float]) -> FloatArray:
-    """Size of the angle between a frame and the target [rad]; see ``observations.target_bearing``."""
-    return np.abs(observations.target_bearing(context, frame=frame, center=center, axis=axis)[:, 0])
+def arc_error(context: Context, *, joint: str, center: Sequence[float]) -> FloatArray:
+    """Size of the angle by which a joint has to turn to the target [rad]; see ``observations.arc_error``."""
+    return np.abs(observations.arc_error(context, joint=joint, center=center)[:, 0])
 
 
 def action_size(context: Context) -> FloatArray:

@@ -1,0 +1,443 @@
+"""What each way of learning reaches with a fixed budget, beside acting at random and, where there is one, a script.
+
+Every trial (one row, one seed) is a process of its own and leaves a file in the results' folder, so that the table can
+be stopped and gone on with. Policies are scored without exploration over 64 episodes of the task's training physics.
+
+    python benchmarks/algorithms.py --seeds 3 --jobs 2 --out runs/algorithms --into docs/algorithms.md
+    python benchmarks/algorithms.py --rows dqn_joint_servo --seeds 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rl_robot_control.config import config_names
+from rl_robot_control.envs import RobotVectorEnv, make_training_env
+from rl_robot_control.files import write_whole
+from rl_robot_control.learning.networks import Actor
+from rl_robot_control.learning.run_folder import RunFolder
+from rl_robot_control.learning.run_policy import run_policy
+from rl_robot_control.learning.scoring import RandomActor, Score, score
+from rl_robot_control.learning.settings import TrainingSettings
+from rl_robot_control.learning.trainer import train
+from rl_robot_control.robots import load_robot
+from rl_robot_control.tasks.task import load_member, load_task
+
+EPISODES = 64
+TRIAL_TIMEOUT = 1800.0  # [s]
+MARKS = '<!-- algorithms -->\n', '<!-- end -->'
+ROBOTS = {'joint_servo': 'servo', 'balance': 'cart_pole', 'push': 'pusher', 'table_reach': 'pusher',
+          'table_push': 'pusher', 'table_hold': 'pusher', 'table_skills': 'pusher'}  # of the others: the G1
+GOOD = {'joint_servo': 3.3, 'balance': 5.9, 'reach': 3.5, 'stand': 20.0, 'walk': 25.0}  # returns that count as 1: about
+# the best that any method reached
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    family: str
+    what: str  # method and task, for people
+    trial: Callable[[int, Path], dict[str, float]]  # seed and folder → numbers
+    shown: tuple[str, ...]  # of the numbers, in this order
+    demand: str  # for people
+    met: Callable[[dict[str, float]], bool]  # on the means over the seeds
+    short: bool = False  # part of the short form
+
+
+def robot_of(task: str) -> str:
+    """Name of the robot that a task of the table is for."""
+    return ROBOTS.get(task, 'unitree_g1')
+
+
+def scoring_env(task: str, member: str | None = None) -> RobotVectorEnv:
+    """Robots whose episodes begin with the reset."""
+    robot = load_robot(robot_of(task))
+    tasks = [load_task(task, robot) if member is None else load_member(task, member, robot)]
+    return make_training_env(tasks, EPISODES, 0, stagger=False)
+
+
+def fit(task: str, algorithm: str, seed: int, out: Path, steps: int, **more: Any) -> Path:
+    """Train; returns the run's folder."""
+    workers = 1 if algorithm != 'a3c' else None  # two trials share the two cores
+    settings = {'robot': robot_of(task), 'task': task, 'algorithm': algorithm, 'seed': seed, 'steps': steps,
+                'workers': workers} | more
+    warm_start = settings.pop('warm_start', None)
+    train(TrainingSettings(**settings), out, warm_start=warm_start, resume=(out / 'settings.yaml').is_file())
+    return out
+
+
+def rate(run: Path, task: str, member: str | None = None) -> Score:
+    """Score a run's policy on a task, which need not be the run's own."""
+    folder, env = RunFolder(run), scoring_env(task, member)
+    try:
+        network, _ = run_policy(folder.settings(), folder.load(), env)
+        return score(Actor(network, EPISODES), env)
+    finally:
+        env.close()
+
+
+def at_random(task: str) -> Score:
+    """Score of random actions."""
+    env = scoring_env(task)
+    try:
+        return score(RandomActor(env), env)
+    finally:
+        env.close()
+
+
+def scripted(task: str) -> Score | None:
+    """Score of a hand-written controller; None: there is none."""
+    if task not in SCRIPTS:
+        return None
+    env = scoring_env(task)
+    try:
+        return score(Script(SCRIPTS[task]), env)
+    finally:
+        env.close()
+
+
+class Script:
+    """A hand-written controller.
+
+    Args:
+        rule: Observations (N, D) to actions (N, A).
+    """
+
+    def __init__(self, rule: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._rule = rule
+
+    def __call__(self, observation: np.ndarray) -> np.ndarray:
+        """Actions (N, A)."""
+        return np.clip(self._rule(observation), -1.0, 1.0)
+
+    def forget(self, robots: np.ndarray) -> None:
+        """Nothing to forget."""
+
+
+def servo_script(seen: np.ndarray) -> np.ndarray:
+    """Proportional and derivative, with the rod's weight carried; observes bearing, 0.1 · velocity, position."""
+    weight = 0.3 * 9.81 * 0.15 * np.sin(seen[:, 2])
+    return ((2.0 * seen[:, 0] - 2.5 * seen[:, 1] + weight) / 1.5)[:, None]
+
+
+def balance_script(seen: np.ndarray) -> np.ndarray:
+    """State feedback; observes cart and pole, and half of their velocities."""
+    return ((3.0 * seen[:, 0] + 60.0 * seen[:, 1] + 10.0 * seen[:, 2] + 20.0 * seen[:, 3]) / 10.0)[:, None]
+
+
+def push_script(seen: np.ndarray) -> np.ndarray:
+    """Get behind the puck, then go through it toward the target; observes 5 · positions first, 5 · target last."""
+    finger, puck, target = seen[:, :2] / 5 + [-0.15, 0.0], seen[:, 2:4] / 5, seen[:, 8:10] / 5
+    away = target - puck
+    direction = away / np.maximum(1e-6, np.linalg.norm(away, axis=1, keepdims=True))
+    behind = puck - 0.08 * direction
+    aligned = ((puck - finger) * direction).sum(axis=1) > 0.9 * np.linalg.norm(puck - finger, axis=1)
+    near = np.linalg.norm(away, axis=1) < 0.02
+    goal = np.where(near[:, None], finger, np.where(aligned[:, None], target - 0.06 * direction, behind))
+    return 15.0 * (goal - finger)
+
+
+SCRIPTS = {'joint_servo': servo_script, 'balance': balance_script, 'push': push_script, 'table_push': push_script}
+
+
+def learns(task: str, algorithm: str, steps: int, share: float, family: str, **more: Any) -> Row:
+    """A method on a task: how far it gets from random (0) toward a good policy (1)."""
+    def trial(seed: int, out: Path) -> dict[str, float]:
+        began = time.monotonic()
+        run = fit(task, algorithm, seed, out / 'run', steps, **more)
+        seconds = time.monotonic() - began
+        found, chance, script = rate(run, task), at_random(task), scripted(task)
+        numbers = {'return': found.mean_return, 'random': chance.mean_return, 'success': found.success_rate,
+                   'share': (found.mean_return - chance.mean_return) / (GOOD[task] - chance.mean_return),
+                   'steps': RunFolder(run).load()['steps'], 'seconds': seconds}
+        return numbers | ({} if script is None else {'script': script.mean_return})
+    return Row(name=f'{algorithm}_{task}', family=family, what=f'`{algorithm}` on `{task}`', trial=trial,
+               shown=('return', 'random', 'script', 'success', 'steps', 'seconds'),
+               demand=f'{share:.0%} of the way from random to {GOOD[task]:g}', met=lambda mean: mean['share'] >= share,
+               short=algorithm in ('dqn', 'reinforce') and task == 'joint_servo')
+
+
+def hindsight(task: str, steps: int, most: float) -> Row:
+    """Hindsight beside plain SAC on a sparse task."""
+    def trial(seed: int, out: Path) -> dict[str, float]:
+        began, script = time.monotonic(), scripted(task)
+        her = rate(fit(task, 'her', seed, out / 'her', steps), task).success_rate
+        seconds = time.monotonic() - began
+        plain = rate(fit(task, 'sac', seed, out / 'sac', steps), task).success_rate
+        numbers = {'success': her, 'SAC': plain, 'random': at_random(task).success_rate, 'steps': steps,
+                   'seconds': seconds}
+        return numbers | ({} if script is None else {'script': script.success_rate})
+    return Row(name=f'her_{task}', family='goals', what=f'`her` on sparse `{task}`', trial=trial,
+               shown=('success', 'SAC', 'random', 'script', 'steps', 'seconds'),
+               demand=f'success >= 90 %, plain SAC <= {most:.0%}',
+               met=lambda mean: mean['success'] >= 0.9 and mean['SAC'] <= most)
+
+
+def randomised(task: str, algorithm: str, steps: int) -> Row:
+    """Learning in worlds that differ beside learning in one, both scored where worlds differ."""
+    def trial(seed: int, out: Path) -> dict[str, float]:
+        robust = f'{task}_robust'
+        varied, plain = fit(robust, algorithm, seed, out / 'a', steps), fit(task, algorithm, seed, out / 'b', steps)
+        return {'varied': rate(varied, robust).mean_return, 'plain': rate(plain, robust).mean_return,
+                'plain at home': rate(plain, task).mean_return, 'varied at home': rate(varied, task).mean_return,
+                'random': at_random(robust).mean_return, 'steps': steps}
+    return Row(name=f'randomised_{task}', family='domain randomisation', what=f'`{algorithm}` on `{task}_robust`',
+               trial=trial, shown=('varied', 'plain', 'varied at home', 'plain at home', 'random', 'steps'),
+               demand='better than learnt without, in perturbed worlds', met=lambda m: m['varied'] > m['plain'])
+
+
+def curriculum(task: str, wide: str, algorithm: str, piece: int, pieces: int, enough: float) -> Row:
+    """Steps until a policy masters the full range, with and without a curriculum."""
+    def first(seed: int, out: Path, learnt: str) -> tuple[float, float]:
+        value = -np.inf
+        for i in range(1, pieces + 1):
+            value = rate(fit(learnt, algorithm, seed, out, i * piece), wide).mean_return
+            if value >= enough:
+                return i * piece, value
+        return np.inf, value
+
+    def trial(seed: int, out: Path) -> dict[str, float]:
+        grown, plain = first(seed, out / 'a', task), first(seed, out / 'b', wide)
+        return {'steps with': grown[0], 'steps without': plain[0], 'return with': grown[1], 'return without': plain[1],
+                'random': at_random(wide).mean_return}
+    return Row(name=f'curriculum_{task.partition("_")[0]}', family='curriculum', what=f'`{algorithm}` on `{task}`',
+               trial=trial, shown=('steps with', 'steps without', 'return with', 'return without', 'random'),
+               demand=f'return {enough:g} on the full range in fewer steps than without',
+               met=lambda mean: mean['steps with'] < mean['steps without'])
+
+
+def several(name: str, members: tuple[str, ...], algorithm: str, steps: int) -> Row:
+    """One policy for several tasks beside one policy for each; as many steps for each task."""
+    def trial(seed: int, out: Path) -> dict[str, float]:
+        run = fit(name, algorithm, seed, out / 'all', steps * len(members), num_envs=MULTI_ENVS[name])
+        numbers = {}
+        for member in members:
+            alone = fit(member, algorithm, seed, out / member, steps, num_envs=MULTI_ENVS[name] // len(members))
+            chance = at_random(member).mean_return
+            together, single = rate(run, name, member).mean_return, rate(alone, member).mean_return
+            numbers |= {f'{member}': together, f'{member} alone': single,
+                        f'{member} kept': (together - chance) / (single - chance)}
+        return numbers | {'kept': min(value for key, value in numbers.items() if key.endswith(' kept')), 'steps': steps}
+    shown = tuple(f'{member}{suffix}' for member in members for suffix in ('', ' alone'))
+    return Row(name=name, family='multi-task', what=f'`{algorithm}` on `{name}`', trial=trial,
+               shown=(*shown, 'kept', 'steps'), demand='each task keeps 90 % of what a policy of its own gains',
+               met=lambda m: all(value >= 0.9 for key, value in m.items() if key.endswith(' kept')))
+
+
+MULTI_ENVS = {'table_skills': 12, 'stand_walk': 128}
+
+
+def transferred(source: str, task: str, algorithm: str, steps: int, more_steps: int) -> Row:
+    """Going on from a policy of another task beside beginning anew."""
+    def trial(seed: int, out: Path) -> dict[str, float]:
+        start = fit(source, algorithm, seed, out / 'source', steps)
+        warm = fit(task, algorithm, seed, out / 'warm', more_steps, warm_start=start)
+        cold = fit(task, algorithm, seed, out / 'cold', more_steps)
+        return {'warm': rate(warm, task).mean_return, 'anew': rate(cold, task).mean_return,
+                'before': rate(start, task).mean_return, 'random': at_random(task).mean_return, 'steps': more_steps}
+    return Row(name=f'transfer_{source}_{task}', family='transfer', what=f'`{algorithm}`, `{source}` → `{task}`',
+               trial=trial, shown=('warm', 'anew', 'before', 'random', 'steps'),
+               demand='better than anew with the same steps', met=lambda m: m['warm'] > m['anew'])
+
+
+def taught(task: str, steps: int) -> tuple[Row, ...]:
+    """A student of a privileged teacher, and policies from a recording of it."""
+    def kept(run: Path, best: float, chance: float) -> float:
+        return (rate(run, task).mean_return - chance) / (best - chance)
+
+    def student(seed: int, out: Path) -> dict[str, float]:
+        teacher = fit(task, 'ppo_privileged', seed, out / 'teacher', steps)
+        best, chance = rate(teacher, task).mean_return, at_random(task).mean_return
+        run = fit(task, 'dagger', seed, out / 'student', 40_000, teacher=str(teacher))
+        return {'student': rate(run, task).mean_return, 'teacher': best, 'random': chance,
+                'kept': kept(run, best, chance), 'steps': RunFolder(run).load()['steps']}
+
+    def recorded(algorithm: str) -> Callable[[int, Path], dict[str, float]]:
+        def trial(seed: int, out: Path) -> dict[str, float]:
+            from rl_robot_control.learning.recording import record_rollouts
+            expert = fit(task, 'ppo', seed, out / 'expert', steps)
+            recording = out / 'recording.npz'
+            if not recording.is_file():
+                record_rollouts(expert, recording, 64, 0.1, seed)
+            best, chance = rate(expert, task).mean_return, at_random(task).mean_return
+            run = fit(task, algorithm, seed, out / 'run', None, teacher=str(recording))
+            return {'return': rate(run, task).mean_return, 'expert': best, 'random': chance,
+                    'kept': kept(run, best, chance)}
+        return trial
+    rows = [Row(name=f'student_{task}', family='transfer', what=f'`dagger` of `ppo_privileged` on `{task}`',
+                trial=student, shown=('student', 'teacher', 'random', 'kept', 'steps'),
+                demand='the student keeps 95 % of its teacher', met=lambda m: m['kept'] >= 0.95)]
+    for algorithm, share in (('bc', 0.9), ('td3_bc', 0.8)):
+        rows.append(Row(name=f'{algorithm}_{task}', family='demonstrations', what=f'`{algorithm}` on `{task}`',
+                        trial=recorded(algorithm), shown=('return', 'expert', 'random', 'kept'),
+                        demand=f'{share:.0%} of the expert that was recorded',
+                        met=lambda m, share=share: m['kept'] >= share))
+    return tuple(rows)
+
+
+ROWS = {row.name: row for row in (
+    learns('joint_servo', 'q_learning', 200_000, 0.7, 'value-based'),
+    learns('joint_servo', 'dqn', 15_000, 0.8, 'value-based'),
+    learns('joint_servo', 'qrdqn', 15_000, 0.8, 'value-based'),
+    learns('balance', 'q_learning', 300_000, 0.3, 'value-based'),
+    learns('balance', 'dqn', 30_000, 0.5, 'value-based'),
+    learns('balance', 'qrdqn', 30_000, 0.5, 'value-based'),
+    learns('joint_servo', 'reinforce', 200_000, 0.8, 'policy-based'),
+    learns('reach', 'reinforce', 400_000, 0.5, 'policy-based'),
+    learns('joint_servo', 'trpo', 100_000, 0.8, 'policy-based'),
+    learns('reach', 'trpo', 200_000, 0.6, 'policy-based'),
+    learns('reach', 'a2c', 400_000, 0.5, 'actor-critic'),
+    learns('reach', 'a3c', 400_000, 0.5, 'actor-critic'),
+    learns('reach', 'ppo', 200_000, 0.8, 'actor-critic'),
+    learns('reach', 'recurrent_ppo', 150_000, 0.6, 'actor-critic'),
+    learns('reach', 'sac', 20_000, 0.8, 'actor-critic'),
+    learns('reach', 'td3', 20_000, 0.6, 'actor-critic'),
+    learns('reach', 'tqc', 20_000, 0.8, 'actor-critic'),
+    learns('reach', 'crossq', 20_000, 0.8, 'actor-critic'),
+    learns('stand', 'ppo', 300_000, 0.5, 'actor-critic'),
+    learns('walk', 'ppo', 1_500_000, 0.5, 'actor-critic'),
+    learns('stand', 'sac', 40_000, 0.3, 'actor-critic'),
+    learns('walk', 'sac', 60_000, 0.1, 'actor-critic'),
+    learns('balance', 'sac', 15_000, 0.8, 'actor-critic'),
+    learns('balance', 'pets', 3_000, 0.8, 'model-based'),
+    learns('balance', 'mbpo', 3_000, 0.8, 'model-based'),
+    learns('reach', 'pets', 4_000, 0.6, 'model-based'),
+    learns('reach', 'mbpo', 4_000, 0.6, 'model-based'),
+    hindsight('reach_sparse', 15_000, 0.3),
+    hindsight('push', 40_000, 1.0),
+    curriculum('reach_curriculum', 'reach', 'ppo', 20_000, 8, 2.5),
+    curriculum('walk_curriculum', 'walk_wide', 'ppo', 250_000, 6, 12.0),
+    randomised('reach', 'ppo', 200_000),
+    randomised('walk', 'ppo', 1_000_000),
+    several('table_skills', ('table_reach', 'table_push', 'table_hold'), 'sac', 15_000),
+    several('stand_walk', ('stand', 'walk'), 'ppo', 800_000),
+    transferred('stand', 'walk', 'ppo', 300_000, 500_000),
+    transferred('walk', 'walk_payload', 'ppo', 1_000_000, 300_000),
+    *taught('reach', 200_000),
+)}
+
+
+def run_trial(name: str, seed: int, out: Path) -> None:
+    """One trial; leaves ``NAME_SEED.json``."""
+    with tempfile.TemporaryDirectory(prefix='algorithms_') as folder:
+        began, cpu = time.monotonic(), time.process_time()
+        numbers = ROWS[name].trial(seed, Path(folder))
+        numbers |= {'trial seconds': time.monotonic() - began, 'cpu seconds': time.process_time() - cpu}
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / f'{name}_{seed}.json', json.dumps(numbers).encode())
+
+
+def run_all(names: Iterable[str], seeds: int, jobs: int, out: Path) -> None:
+    """Run the trials that have left no file yet, each in a process."""
+    pending = [(name, seed) for seed in range(1, seeds + 1) for name in names
+               if not (out / f'{name}_{seed}.json').is_file()]
+
+    def run(entry: tuple[str, int]) -> None:
+        name, seed = entry
+        command = [sys.executable, __file__, '--trial', name, str(seed), '--out', str(out)]
+        out.mkdir(parents=True, exist_ok=True)
+        with (out / f'{name}_{seed}.log').open('w') as log:
+            try:
+                code = subprocess.run(command, stdout=log, stderr=log, timeout=TRIAL_TIMEOUT).returncode
+            except subprocess.TimeoutExpired:
+                code = f'no end after {TRIAL_TIMEOUT:.0f} s'
+        print(f'{name}, seed {seed}: {"done" if code == 0 else f"failed ({code}), see {log.name}"}', file=sys.stderr,
+              flush=True)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(run, pending))
+
+
+def collected(names: Iterable[str], out: Path) -> dict[str, list[dict[str, float]]]:
+    """The numbers of each row's trials that have come to an end."""
+    return {name: [json.loads(path.read_text()) for path in sorted(out.glob(f'{name}_[0-9]*.json'))] for name in names}
+
+
+def table(found: dict[str, list[dict[str, float]]]) -> list[str]:
+    """The result as lines of a Markdown table: means over the seeds, with the least and the greatest."""
+    lines = ['| family | what | measured | demanded | seeds | verdict |', '|---|---|---|---|---|---|']
+    for name, trials in found.items():
+        row = ROWS[name]
+        if not trials:
+            lines.append(f'| {row.family} | {row.what} | – | {row.demand} | 0 | not measured |')
+            continue
+        mean = {key: float(np.mean([trial[key] for trial in trials])) for key in trials[0]}
+        shown = ', '.join(_number(key, [trial[key] for trial in trials]) for key in row.shown if key in mean)
+        lines.append(f'| {row.family} | {row.what} | {shown} | {row.demand} | {len(trials)} | '
+                     f'{"met" if row.met(mean) else "**missed**"} |')
+    return lines
+
+
+def _number(name: str, values: list[float]) -> str:
+    mean, spread = np.mean(values), f' ({min(values):.3g} to {max(values):.3g})'
+    if name in ('success', 'SAC', 'kept') or name.endswith(' kept'):
+        spread = f' ({100 * min(values):.0f} to {100 * max(values):.0f})'
+        return f'{name} {100 * mean:.0f} %' + (spread if len(values) > 1 and max(values) > min(values) else '')
+    if name.startswith('steps'):
+        return f'{name} {mean:,.0f}' if np.isfinite(mean) else f'{name} never'
+    if name == 'seconds':
+        return f'{mean:.0f} s'
+    return f'{name} {mean:.3g}' + (spread if name not in ('random', 'script') and len(values) > 1 else '')
+
+
+def write_into(document: Path, lines: list[str], note: str) -> None:
+    """Replace what stands between the marks in a page by the table."""
+    text = document.read_text()
+    head, mark, rest = text.partition(MARKS[0])
+    if not mark or MARKS[1] not in rest:
+        raise SystemExit(f"{document} has no '{MARKS[0].strip()}' ... '{MARKS[1]}' to write the table into.")
+    tail = rest[rest.index(MARKS[1]):]
+    write_whole(document, (head + mark + '\n'.join([note, '', *lines]) + '\n' + tail).encode())
+
+
+def main() -> None:
+    """Run what is asked for on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('--rows', nargs='+', metavar='ROW', help='of the table; default all')
+    parser.add_argument('--seeds', type=int, default=3)
+    parser.add_argument('--jobs', type=int, default=2, help='trials at a time')
+    parser.add_argument('--out', type=Path, default=Path('runs/algorithms'), help='folder of the results')
+    parser.add_argument('--into', type=Path, help='page whose table is replaced')
+    parser.add_argument('--short', action='store_true', help='a few quick rows with one seed')
+    parser.add_argument('--list', action='store_true', help='print the names of the rows')
+    parser.add_argument('--trial', nargs=2, metavar=('ROW', 'SEED'), help='one trial, in this process')
+    arguments = parser.parse_args()
+    if arguments.list:
+        print('\n'.join(ROWS))
+        return
+    names = arguments.rows or [name for name, row in ROWS.items() if row.short or not arguments.short]
+    unknown = [name for name in names if name not in ROWS]
+    if unknown:
+        parser.error(f"there is no row '{unknown[0]}'; --list prints their names")
+    if arguments.trial:
+        run_trial(arguments.trial[0], int(arguments.trial[1]), arguments.out)
+        return
+    began = time.monotonic()
+    run_all(names, 1 if arguments.short else arguments.seeds, arguments.jobs, arguments.out)
+    lines = table(collected(names, arguments.out))
+    print('\n'.join(lines))
+    if arguments.into:
+        note = (f'`python benchmarks/algorithms.py --seeds {arguments.seeds}` on {platform.machine()} with two cores, '
+                f'{datetime.date.today()}; {len(config_names("algorithms"))} algorithms.')
+        write_into(arguments.into, lines, note)
+    print(f'{(time.monotonic() - began) / 60:.1f} min', file=sys.stderr)
+
+
+if __name__ == '__main__':
+    main()
