@@ -245,6 +245,19 @@ def export(run: Annotated[Path, typer.Argument(metavar='RUN', help='Folder that 
     show_result(results[0] if len(results) == 1 else {'policies': results}, as_json, title='exported')
 
 
+@app.command()
+def rollouts(run: Annotated[Path, typer.Argument(metavar='RUN', help='Folder that train wrote.')],
+             out: Annotated[Path, typer.Option(help='The .npz file to write.')],
+             episodes: Annotated[int, typer.Option(min=1, max=100_000, help='How many.')] = 64,
+             noise: Annotated[float, typer.Option(min=0, max=10, help='Deviation of a noise on actions.')] = 0,
+             seed: SeedOption = 1, as_json: JsonOption = False) -> None:
+    """Record what a run's policy does on its task, for train --algorithm bc or td3_bc --teacher FILE.npz."""
+    from rl_robot_control.learning.recording import record_rollouts
+    recording = record_rollouts(run, out, episodes, noise, seed)
+    show_result({'recording': str(out), 'episodes': episodes, 'steps': len(recording.reward),
+                 'mean_return': float(recording.reward.sum()) / episodes}, as_json, title='recorded')
+
+
 @app.command('import')
 def import_policy(policy: Annotated[str, typer.Argument(metavar='FILE', help='A policy trained elsewhere.')],
                   out: Annotated[Path, typer.Option('--out', '-o', help='File to write.')],

@@ -23,7 +23,7 @@ class VariedModels:
 
     def __init__(self, model: mujoco.MjModel, robot: RobotModel, free: np.ndarray, num_worlds: int) -> None:
         self._nominal, self._free = model, free
-        self._base = model.body(robot.settings.base.link).id
+        self._base = model.body(robot.settings.base.link).id if robot.floating else None
         self.models = [mujoco.MjModel.__copy__(model)
                        for _ in range(max(1, min(num_worlds, MOST_BYTES // model.nbuffer)))]
         self.shared = len(self.models) < num_worlds
@@ -52,7 +52,8 @@ class VariedModels:
         model.geom_friction[:, 0] = nominal.geom_friction[:, 0] * variation.friction[row]
         model.body_mass[:] = nominal.body_mass * variation.mass[row]
         model.body_inertia[:] = nominal.body_inertia * variation.mass[row]
-        model.body_mass[self._base] += variation.payload[row]
+        if self._base is not None:  # one that is fixed carries anything
+            model.body_mass[self._base] += variation.payload[row]
         stiffness, damping = variation.stiffness[row, free], variation.damping[row, free]
         model.actuator_gainprm[:, 0] = nominal.actuator_gainprm[:, 0] * stiffness
         model.actuator_biasprm[:, 1] = nominal.actuator_biasprm[:, 1] * stiffness

@@ -31,6 +31,7 @@ class Step:
     observation: np.ndarray  # (N, D) float32, to act on next
     privileged: np.ndarray  # (N, C) float32, likewise, for a critic
     following: np.ndarray  # (N, D) float32, what the actions led to: an episode's last observation where it ended
+    following_whole: np.ndarray  # (N, D + C) float32, likewise, and what only a critic may see of it
     achieved: np.ndarray | None  # (N, 3) float32, the goal that the actions achieved; None: the task has no goal
 
     @property
@@ -96,6 +97,11 @@ class World:
         return self.observation.shape[1]
 
     @property
+    def whole(self) -> np.ndarray:
+        """The observation and what only a critic may see (N, D + C), float32."""
+        return np.concatenate([self.observation, self.privileged], axis=1)
+
+    @property
     def num_actions(self) -> int:
         """A."""
         return self.env.single_action_space.shape[0]
@@ -111,9 +117,7 @@ class World:
         Args:
             actor: See ``networks.Actor``.
         """
-        if getattr(actor, 'privileged', False):
-            return np.concatenate([self.observation, self.privileged], axis=1)
-        return self.observation
+        return self.whole if getattr(actor, 'privileged', False) else self.observation
 
     def step(self, action: np.ndarray) -> Step:
         """Apply actions (N, A) for one control period.
@@ -129,7 +133,9 @@ class World:
         self.privileged, self.achieved = info['privileged_observation'], info.get('achieved_goal')
         step = Step(reward=reward, terminated=terminated, truncated=truncated, succeeded=info['succeeded'],
                     corrected=info['shield_acted'], observation=self.observation, privileged=self.privileged,
-                    following=_final(self.observation, info, 'final_obs'),
+                    following=(following := _final(self.observation, info, 'final_obs')),
+                    following_whole=np.concatenate(
+                        [following, _final(self.privileged, info, 'final_privileged_observation')], axis=1),
                     achieved=None if self.achieved is None else _final(self.achieved, info, 'final_achieved_goal'))
         self._count(step)
         return step

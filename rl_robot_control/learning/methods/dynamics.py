@@ -41,7 +41,7 @@ class DynamicsSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Which of an observation's values (D,) need not be learnt.
+    """Which of the values (D + C,) of an observation, and of what only a critic may see, need not be learnt.
 
     ``command`` stays as it is: when another is asked for does not depend on the robot. ``last_action`` is the action
     itself.
@@ -64,6 +64,7 @@ class Columns:
             elif not (plain and entry.term == 'command'):
                 learnt += columns
             start += size
+        learnt += range(start, world.whole.shape[1])
         return cls(learnt=learnt, action=action, action_scale=scale)
 
 
@@ -197,7 +198,7 @@ class Dynamics(nn.Module):
     @classmethod
     def of(cls, rules: DynamicsSettings, world: World) -> Dynamics:
         """The dynamics of a world, not learnt yet."""
-        return cls(rules, Columns.of(world), world.num_observations, world.num_actions, world.action_limit)
+        return cls(rules, Columns.of(world), world.whole.shape[1], world.num_actions, world.action_limit)
 
     def imagine(self, observation: torch.Tensor, action: torch.Tensor, noise: torch.Tensor | float = 0.0,
                 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -291,7 +292,7 @@ def transitions(world: World, capacity: int, **more: int) -> Rows:
         capacity: Most rows.
         more: Widths of further columns, by name.
     """
-    size = world.num_observations
+    size = world.whole.shape[1]
     return Rows({'observation': size, 'action': world.num_actions, 'following': size, 'reward': 1, 'terminated': 1}
                 | more, capacity)
 

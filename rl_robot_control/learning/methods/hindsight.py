@@ -39,7 +39,7 @@ class GoalVecEnv(WorldVecEnv):
     """A world whose observation comes with the goal that is asked for and the one that is achieved."""
 
     @staticmethod
-    def observation_space_of(world: World) -> spaces.Dict:
+    def offered(world: World, whole: bool) -> spaces.Dict:
         """See ``WorldVecEnv``."""
         goal = spaces.Box(-np.inf, np.inf, (3,), np.float32)
         return spaces.Dict({'observation': world.env.single_observation_space, 'achieved_goal': goal,

@@ -32,6 +32,7 @@ from rl_robot_control.learning.teacher import open_teacher
 from rl_robot_control.learning.world import World
 
 HELD_OUT = 0.1  # share of the recorded episodes that only measure
+LEAST_SPREAD = 0.01  # of recorded actions, of their bound: one that never varied must not weigh without limit
 _LAST_GAIN = 0.01  # a fresh student stays near the default pose
 
 
@@ -118,6 +119,10 @@ class Imitation:
         for moments in self._optimizer.state.values():
             tensors += [moments['exp_avg'], moments['exp_avg_sq']]
         return tensors
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """See ``Learner.parameters``."""
+        return dict(self._student.named_parameters())
 
     def finite(self) -> bool:
         """See ``Learner.finite``."""
@@ -254,6 +259,7 @@ class OfflineTd3Bc(Sb3Learner):
             recording.check_fits(world)
             normalizer.update(torch.from_numpy(recording.observation))
             self.model.replay_buffer = _replay(recording, self.model)
+            self.model.spread = torch.from_numpy(self.model.replay_buffer.actions[:, 0].std(axis=0)).clamp(LEAST_SPREAD)
 
     def iterate(self, share: float) -> dict[str, float]:
         """See ``Learner.iterate``."""
@@ -272,43 +278,52 @@ class Td3Bc(TD3):
 
     Args:
         alpha: Weight of the value.
+
+    Attributes:
+        spread: (A,) deviation of the buffer's actions, of their bound. The paper's actions fill their bounds; where
+            these are wide, its noise and its distances would be too large and too small by as much.
     """
 
     def __init__(self, *args: Any, alpha: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.alpha = alpha
+        self.alpha, self.spread = alpha, torch.ones(self.action_space.shape[0])
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Take gradient steps; see ``TD3.train``."""
         self.policy.set_training_mode(True)
         self._update_learning_rate([self.actor.optimizer, self.critic.optimizer])
+        values, apart = [], []
         for _ in range(gradient_steps):
             self._n_updates += 1
             batch = self.replay_buffer.sample(batch_size)
-            _descend(self.critic.optimizer, self._critic_loss(batch))
+            loss = self._critic_loss(batch)
+            values.append(loss.detach())
+            _descend(self.critic.optimizer, loss)
             if self._n_updates % self.policy_delay == 0:
-                _descend(self.actor.optimizer, self._actor_loss(batch))
+                value, distance = self._actor_losses(batch)
+                apart.append(distance.detach())
+                _descend(self.actor.optimizer, value + distance)
                 polyak_update(self.critic.parameters(), self.critic_target.parameters(), self.tau)
                 polyak_update(self.actor.parameters(), self.actor_target.parameters(), self.tau)
+        for name, losses in (('critic', values), ('imitation', apart)):
+            if losses:
+                self.logger.record(f'train/{name}_loss', torch.stack(losses).mean().item())
 
     def _critic_loss(self, batch: Any) -> torch.Tensor:
         with torch.no_grad():
             noise = torch.randn_like(batch.actions) * self.target_policy_noise
-            noise = noise.clamp(-self.target_noise_clip, self.target_noise_clip)
+            noise = self.spread * noise.clamp(-self.target_noise_clip, self.target_noise_clip)
             action = (self.actor_target(batch.next_observations) + noise).clamp(-1, 1)
             following = torch.cat(self.critic_target(batch.next_observations, action), dim=1).amin(dim=1, keepdim=True)
             target = batch.rewards + (1 - batch.dones) * self.gamma * following
-        loss = sum(functional.mse_loss(value, target) for value in self.critic(batch.observations, batch.actions))
-        self.logger.record_mean('train/critic_loss', loss.item())
-        return loss
+        return sum(functional.mse_loss(value, target) for value in self.critic(batch.observations, batch.actions))
 
-    def _actor_loss(self, batch: Any) -> torch.Tensor:
-        """-λ·Q(s, π(s)) + (π(s) - a)², with λ = α / mean |Q|: equation 5 of the paper."""
+    def _actor_losses(self, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """-λ·Q(s, π(s)) and (π(s) - a)², with λ = α / mean |Q|: equations 3 and 5 of the paper."""
         action = self.actor(batch.observations)
         value = self.critic.q1_forward(batch.observations, action)
-        apart = functional.mse_loss(action, batch.actions)
-        self.logger.record_mean('train/imitation_loss', apart.item())
-        return apart - self.alpha * value.mean() / value.detach().abs().mean().clamp(min=1e-6)
+        apart = functional.mse_loss(action / self.spread, batch.actions / self.spread)
+        return -self.alpha * value.mean() / value.detach().abs().mean().clamp(min=1e-6), apart
 
 
 def _replay(recording: Recording, model: TD3) -> ReplayBuffer:

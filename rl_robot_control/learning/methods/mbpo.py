@@ -18,12 +18,13 @@ from rl_robot_control.config import settings
 from rl_robot_control.learning.learner import PositiveInt, Share, all_finite
 from rl_robot_control.learning.methods.dynamics import Dynamics, DynamicsSettings, Rows, transitions
 from rl_robot_control.learning.methods.off_policy import (
+    KINDS,
     ContinuousSettings,
     OffPolicy,
     continuous_policy,
     make_continuous,
 )
-from rl_robot_control.learning.methods.sb3 import WorldVecEnv, extractor
+from rl_robot_control.learning.methods.sb3 import WorldVecEnv, extractor, seen_by_actor
 from rl_robot_control.learning.normalizer import Normalizer
 from rl_robot_control.learning.world import World
 
@@ -74,9 +75,12 @@ class Mbpo(OffPolicy):
     Settings = MbpoSettings
 
     def __init__(self, rules: MbpoSettings, world: World) -> None:
-        normalizer = Normalizer(world.num_observations)
-        env = WorldVecEnv(world, normalizer)
-        model = make_continuous(rules, env, policy_kwargs=extractor(normalizer), replay_buffer_class=MixedBuffer)
+        self._more = world.privileged.shape[1]
+        normalizer = Normalizer(world.num_observations + self._more)
+        env = WorldVecEnv(world, normalizer, whole=True)
+        policy = seen_by_actor(KINDS[rules.algorithm].policy_aliases['MlpPolicy'], world.num_observations)
+        model = make_continuous(rules, env, policy, policy_kwargs=extractor(normalizer),
+                                replay_buffer_class=MixedBuffer)
         super().__init__(rules, env, model)
         self.dynamics = Dynamics.of(rules.dynamics, world)
         self._imagined = transitions(world, rules.imagined)
@@ -93,7 +97,7 @@ class Mbpo(OffPolicy):
 
     def policy(self) -> nn.Module:
         """See ``Learner.policy``."""
-        return continuous_policy(self.model)
+        return continuous_policy(self.model, self._more)
 
     def state(self) -> dict[str, Any]:
         """See ``Learner.state``."""

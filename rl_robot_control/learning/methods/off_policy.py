@@ -16,11 +16,20 @@ from torch import nn
 from rl_robot_control.config import settings
 from rl_robot_control.learning.actions import action_grid
 from rl_robot_control.learning.learner import Fraction, MethodSettings, NotNegative, PositiveFloat, PositiveInt, Share
-from rl_robot_control.learning.methods.sb3 import Exported, Sb3Learner, WorldVecEnv, extractor, schedule
+from rl_robot_control.learning.methods.sb3 import (
+    Exported,
+    Sb3Learner,
+    WorldVecEnv,
+    extractor,
+    filled_up,
+    schedule,
+    seen_by_actor,
+)
 from rl_robot_control.learning.normalizer import Normalizer
 from rl_robot_control.learning.replay import load_buffer, saved_buffer
 from rl_robot_control.learning.world import World
 
+KINDS: dict[str, type[OffPolicyAlgorithm]] = {'sac': SAC, 'td3': TD3, 'tqc': TQC, 'crossq': CrossQ}
 _ONE_STEP = TrainFreq(1, TrainFrequencyUnit.STEP)
 
 
@@ -45,7 +54,9 @@ class ContinuousSettings(OffPolicySettings):
 
     algorithm: Literal['sac', 'td3', 'tqc', 'crossq']
     noise: NotNegative = 0.1  # deviation of TD3's exploration, as a share of the action's bound
-    entropy: PositiveFloat | Literal['auto'] = 'auto'  # temperature of the others
+    entropy: PositiveFloat | Literal['auto'] = 'auto'  # temperature of the others; auto: found while learning
+    initial_entropy: PositiveFloat = 0.01  # where 'auto' begins. A step's reward is a few hundredths here, and a
+    # temperature of 1 would drown it for thousands of updates.
 
 
 @settings
@@ -99,13 +110,15 @@ class Continuous(OffPolicy):
     Settings = ContinuousSettings
 
     def __init__(self, rules: ContinuousSettings, world: World) -> None:
-        normalizer = Normalizer(world.num_observations)
-        env = WorldVecEnv(world, normalizer)
-        super().__init__(rules, env, make_continuous(rules, env, policy_kwargs=extractor(normalizer)))
+        self._more = world.privileged.shape[1]
+        normalizer = Normalizer(world.num_observations + self._more)
+        env = WorldVecEnv(world, normalizer, whole=True)
+        policy = seen_by_actor(KINDS[rules.algorithm].policy_aliases['MlpPolicy'], world.num_observations)
+        super().__init__(rules, env, make_continuous(rules, env, policy, policy_kwargs=extractor(normalizer)))
 
     def policy(self) -> nn.Module:
         """See ``Learner.policy``."""
-        return continuous_policy(self.model)
+        return continuous_policy(self.model, self._more)
 
 
 class Discrete(OffPolicy):
@@ -134,14 +147,14 @@ class Discrete(OffPolicy):
                         lambda policy, observation: actions[_values(policy, observation).argmax(dim=1)])
 
 
-def make_continuous(rules: ContinuousSettings, env: WorldVecEnv, policy: str = 'MlpPolicy', *,
+def make_continuous(rules: ContinuousSettings, env: WorldVecEnv, policy: str | type, *,
                     policy_kwargs: dict[str, Any], **more: Any) -> OffPolicyAlgorithm:
     """The algorithm that the settings name.
 
     Args:
         rules: The settings.
         env: The world.
-        policy: Kind of the policy.
+        policy: Kind of the policy, or its class.
         policy_kwargs: Keywords of the policy, besides the sizes of its layers.
         more: Further keywords of the algorithm.
     """
@@ -152,19 +165,27 @@ def make_continuous(rules: ContinuousSettings, env: WorldVecEnv, policy: str = '
         noise = NormalActionNoise(np.zeros(size), np.full(size, rules.noise))
         return TD3(policy, env, tau=rules.smoothing, action_noise=VectorizedActionNoise(noise, n),
                    policy_kwargs=policy_kwargs, **common)
-    common['ent_coef'] = rules.entropy
+    common['ent_coef'] = f'auto_{rules.initial_entropy}' if rules.entropy == 'auto' else rules.entropy
     if rules.algorithm == 'crossq':
         return CrossQ(policy, env, policy_kwargs=policy_kwargs, **common)
-    made = {'sac': SAC, 'tqc': TQC}[rules.algorithm]
-    return made(policy, env, tau=rules.smoothing, policy_kwargs=policy_kwargs, **common)
+    return KINDS[rules.algorithm](policy, env, tau=rules.smoothing, policy_kwargs=policy_kwargs, **common)
 
 
-def continuous_policy(model: OffPolicyAlgorithm) -> nn.Module:
-    """The mean action of an actor, in the units of the world."""
+def continuous_policy(model: OffPolicyAlgorithm, more: int = 0) -> nn.Module:
+    """The mean action of an actor, in the units of the world.
+
+    Args:
+        model: Whose.
+        more: How many values its critic sees besides.
+    """
     low, high = (torch.as_tensor(bound) for bound in (model.action_space.low, model.action_space.high))
     squashed = _td3_action if isinstance(model, TD3) else _mean_action
-    return Exported(model.policy.actor,
-                    lambda actor, observation: low + 0.5 * (squashed(actor, observation) + 1.0) * (high - low))
+
+    def act(actor: nn.Module, observation: Any) -> torch.Tensor:
+        seen = filled_up(observation, more) if more else observation
+        return low + 0.5 * (squashed(actor, seen) + 1.0) * (high - low)
+
+    return Exported(model.policy.actor, act)
 
 
 def _td3_action(actor: nn.Module, observation: torch.Tensor) -> torch.Tensor:

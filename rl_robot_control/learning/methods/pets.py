@@ -164,12 +164,12 @@ class Student(nn.Module):
 
     def __init__(self, observations: int, actions: int, hidden: list[int], limit: float) -> None:
         super().__init__()
-        self.normalizer, self.limit = Normalizer(observations), limit
+        self.normalizer, self.limit, self.seen = Normalizer(observations), limit, observations
         self.layers = mlp([observations, *hidden, actions], last_gain=0.01)
 
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
-        """Actions (N, A) of observations (N, D)."""
-        return self.limit * torch.tanh(self.layers(self.normalizer(observation)))
+        """Actions (N, A) of observations (N, D); what a critic sees besides is left unseen."""
+        return self.limit * torch.tanh(self.layers(self.normalizer(observation[..., :self.seen])))
 
 
 class Value(nn.Module):
@@ -226,6 +226,8 @@ class Value(nn.Module):
 class Pets:
     """Probabilistic ensembles with trajectory sampling, and a student of the planner; see ``Learner``.
 
+    Model, planner and value function see what a critic may see; the student does not.
+
     Args:
         rules: Hyper-parameters.
         world: Where it learns.
@@ -235,14 +237,14 @@ class Pets:
 
     def __init__(self, rules: PetsSettings, world: World) -> None:
         self._rules, self._world = rules, world
-        sizes = world.num_observations, world.num_actions
+        whole, sizes = world.whole.shape[1], (world.num_observations, world.num_actions)
         self.dynamics = Dynamics.of(rules.dynamics, world)
-        self.value = Value(sizes[0], list(rules.hidden), rules.learning_rate, rules.planner.discount)
+        self.value = Value(whole, list(rules.hidden), rules.learning_rate, rules.planner.discount)
         self.planner = Planner(rules.planner, self.dynamics, world.num_robots, sizes[1], world.action_limit, self.value)
         self.student = Student(*sizes, list(rules.hidden), world.action_limit)
         self._optimizer = torch.optim.Adam(self.student.parameters(), rules.learning_rate)
         self._seen = transitions(world, rules.buffer)
-        self._lessons = Rows({'observation': sizes[0], 'action': sizes[1]}, rules.lessons)
+        self._lessons = Rows({'observation': whole, 'action': sizes[1]}, rules.lessons)
         self._wander = torch.zeros(world.num_robots, sizes[1])  # random actions, as shares of the limit
 
     def iterate(self, share: float) -> dict[str, float]:
@@ -302,8 +304,8 @@ class Pets:
     @torch.no_grad()
     def _step(self, guided: torch.Tensor) -> None:
         """Act once, and remember what happened and what was planned."""
-        world, observation = self._world, torch.as_tensor(self._world.observation)
-        self.student.normalizer.update(observation)
+        world, observation = self._world, torch.as_tensor(self._world.whole)
+        self.student.normalizer.update(observation[:, :self.student.seen])
         self.value.normalizer.update(observation)
         if len(self._seen) < self._rules.warm_up:
             action = self._random()
@@ -312,7 +314,7 @@ class Pets:
             self._lessons.add(observation=observation, action=planned)
             action = torch.where(guided[:, None], planned, self.student.eval()(observation))
         step = world.step(action.numpy())
-        self._seen.add(observation=observation, action=action, following=torch.as_tensor(step.following),
+        self._seen.add(observation=observation, action=action, following=torch.as_tensor(step.following_whole),
                        reward=torch.as_tensor(step.reward), terminated=torch.as_tensor(step.terminated))
         self.planner.forget(torch.as_tensor(step.done))
 

@@ -40,14 +40,17 @@ class ReinforceSettings(MethodSettings):
 class _Networks(nn.Module):
     def __init__(self, rules: ReinforceSettings, world: World) -> None:
         super().__init__()
-        sizes = [world.num_observations, *rules.hidden]
-        self.normalizer = Normalizer(world.num_observations)
-        self.mean = mlp([*sizes, world.num_actions], last_gain=0.01)
+        whole = world.whole.shape[1]
+        self.normalizer, self.whole_normalizer = Normalizer(world.num_observations), Normalizer(whole)
+        self.mean = mlp([world.num_observations, *rules.hidden, world.num_actions], last_gain=0.01)
         self.log_std = nn.Parameter(torch.full((world.num_actions,), math.log(rules.initial_std)))
-        self.baseline = mlp([*sizes, 1])
+        self.baseline = mlp([whole, *rules.hidden, 1])
 
-    def distribution(self, seen: torch.Tensor) -> torch.distributions.Normal:
-        return torch.distributions.Normal(self.mean(seen), self.log_std.exp())
+    def distribution(self, observation: torch.Tensor) -> torch.distributions.Normal:
+        return torch.distributions.Normal(self.mean(self.normalizer(observation)), self.log_std.exp())
+
+    def value(self, whole: torch.Tensor) -> torch.Tensor:
+        return self.baseline(self.whole_normalizer(whole))[:, 0]
 
 
 class Reinforce:
@@ -67,10 +70,10 @@ class Reinforce:
 
     def iterate(self, share: float) -> dict[str, float]:
         """See ``Learner.iterate``."""
-        seen, actions, returns = self._collect()
-        baseline_loss = self._fit_baseline(seen, returns)
-        return self._climb(seen, actions, returns) | {'value': baseline_loss,
-                                                      'action_std': float(self.networks.log_std.exp().mean())}
+        whole, actions, returns = self._collect()
+        baseline_loss = self._fit_baseline(whole, returns)
+        return self._climb(whole, actions, returns) | {'value': baseline_loss,
+                                                      'action_std': float(self.networks.log_std.detach().exp().mean())}
 
     def policy(self) -> nn.Module:
         """See ``Learner.policy``."""
@@ -106,42 +109,42 @@ class Reinforce:
 
     @torch.no_grad()
     def _collect(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """A horizon of each robot: normalised observations (T·N, D), actions (T·N, A) and returns (T·N,).
+        """A horizon of each robot: all that is seen (T·N, D + C), actions (T·N, A) and returns (T·N,).
 
         What follows the last step, and an episode that ran out of time, is taken from the baseline.
         """
         world, networks, rules = self._world, self.networks, self._rules
         rows, rewards, ends, beyond = [], [], [], []
         for _ in range(rules.horizon):
-            observation = torch.as_tensor(world.observation)
+            observation, whole = torch.as_tensor(world.observation), torch.as_tensor(world.whole)
             networks.normalizer.update(observation)
-            seen = networks.normalizer(observation)
-            action = networks.distribution(seen).sample()
+            networks.whole_normalizer.update(whole)
+            action = networks.distribution(observation).sample()
             step = world.step(action.numpy())
-            value = networks.baseline(networks.normalizer(torch.as_tensor(step.following)))[:, 0].double().numpy()
-            rows.append((seen, action))
+            value = networks.value(torch.as_tensor(step.following_whole)).double().numpy()
+            rows.append((whole, action))
             rewards.append(step.reward)
             ends.append(step.done)
             beyond.append(np.where(step.terminated, 0.0, value))
         returns = discounted(np.array(rewards), np.array(ends), np.array(beyond), rules.discount)
-        return (torch.cat([seen for seen, _ in rows]), torch.cat([action for _, action in rows]),
+        return (torch.cat([whole for whole, _ in rows]), torch.cat([action for _, action in rows]),
                 torch.as_tensor(returns.reshape(-1), dtype=torch.float32))
 
-    def _fit_baseline(self, seen: torch.Tensor, returns: torch.Tensor) -> float:
+    def _fit_baseline(self, whole: torch.Tensor, returns: torch.Tensor) -> float:
         for _ in range(self._rules.baseline_updates):
-            loss = nn.functional.mse_loss(self.networks.baseline(seen)[:, 0], returns)
+            loss = nn.functional.mse_loss(self.networks.value(whole), returns)
             self._descend(loss)
-        return float(loss)
+        return float(loss.detach())
 
-    def _climb(self, seen: torch.Tensor, actions: torch.Tensor, returns: torch.Tensor) -> dict[str, float]:
+    def _climb(self, whole: torch.Tensor, actions: torch.Tensor, returns: torch.Tensor) -> dict[str, float]:
         with torch.no_grad():
-            advantage = returns - self.networks.baseline(seen)[:, 0]
+            advantage = returns - self.networks.value(whole)
             advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
-        distribution = self.networks.distribution(seen)
+        distribution = self.networks.distribution(whole[:, :self._world.num_observations])
         entropy = distribution.entropy().sum(dim=-1).mean()
         loss = -(distribution.log_prob(actions).sum(dim=-1) * advantage).mean() - self._rules.entropy * entropy
         self._descend(loss)
-        return {'policy_loss': float(loss), 'entropy': float(entropy)}
+        return {'policy_loss': float(loss.detach()), 'entropy': float(entropy.detach())}
 
     def _descend(self, loss: torch.Tensor) -> None:
         self._optimizer.zero_grad()

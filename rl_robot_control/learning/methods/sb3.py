@@ -33,15 +33,16 @@ class NormalizedFeatures(BaseFeaturesExtractor):
     Args:
         observation_space: The observations'.
         normalizer: One for all networks of an algorithm.
+        seen: How many values of it are seen, from the first on; None: all.
     """
 
-    def __init__(self, observation_space: spaces.Box, normalizer: Normalizer) -> None:
-        super().__init__(observation_space, int(np.prod(observation_space.shape)))
-        self.normalizer = normalizer
+    def __init__(self, observation_space: spaces.Box, normalizer: Normalizer, seen: int | None = None) -> None:
+        super().__init__(observation_space, seen or int(np.prod(observation_space.shape)))
+        self.normalizer, self._seen = normalizer, seen
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         """Features (N, D)."""
-        return self.normalizer(observations)
+        return self.normalizer(observations)[:, :self._seen]
 
 
 class WorldVecEnv(VecEnv):
@@ -51,23 +52,27 @@ class WorldVecEnv(VecEnv):
         world: The world.
         normalizer: Is kept up to date with what is observed.
         actions: (K, A) actions among which a discrete policy chooses; None: actions are continuous.
+        whole: Whether observations are followed by what only a critic may see.
     """
 
     render_mode = None  # the library asks for it
 
-    def __init__(self, world: World, normalizer: Normalizer, actions: np.ndarray | None = None) -> None:
-        self.world, self.normalizer, self._actions = world, normalizer, actions
+    def __init__(self, world: World, normalizer: Normalizer, actions: np.ndarray | None = None,
+                 whole: bool = False) -> None:
+        self.world, self.normalizer, self._actions, self._whole = world, normalizer, actions, whole
         action_space = world.env.single_action_space if actions is None else spaces.Discrete(len(actions))
-        super().__init__(world.num_robots, self.observation_space_of(world), action_space)
+        super().__init__(world.num_robots, self.offered(world, whole), action_space)
 
     @staticmethod
-    def observation_space_of(world: World) -> spaces.Space:
-        """What a policy is offered."""
-        return world.env.single_observation_space
+    def offered(world: World, whole: bool) -> spaces.Space:
+        """The space of observations."""
+        size = (world.whole if whole else world.observation).shape[1]
+        return spaces.Box(-np.inf, np.inf, (size,), np.float32)
 
     def reset(self) -> Any:
         """The present observations; the world starts episodes by itself."""
-        return self._seen(self.world.observation, self.world.achieved)
+        world = self.world
+        return self._seen(world.whole if self._whole else world.observation, world.achieved)
 
     def step_async(self, actions: np.ndarray) -> None:
         """Take the next actions."""
@@ -77,10 +82,10 @@ class WorldVecEnv(VecEnv):
         """Step the world."""
         step = self.world.step(self._next)
         infos = [_NOTHING] * self.num_envs
-        final = self._seen(step.following, step.achieved)
+        final = self._seen(step.following_whole if self._whole else step.following, step.achieved)
         for i in np.flatnonzero(step.done):
             infos[i] = {'terminal_observation': _row(final, i), 'TimeLimit.truncated': bool(step.truncated[i])}
-        return (self._seen(step.observation, self.world.achieved), step.reward.astype(np.float32), step.done, infos)
+        return (self.reset(), step.reward.astype(np.float32), step.done, infos)
 
     def _seen(self, observation: np.ndarray, achieved: np.ndarray | None) -> Any:
         self.normalizer.update(torch.as_tensor(observation))
@@ -178,6 +183,26 @@ def schedule(first: float, last: float | None) -> Callable[[float], float]:
 def extractor(normalizer: Normalizer) -> dict[str, Any]:
     """Keywords that give a policy normalised observations."""
     return {'features_extractor_class': NormalizedFeatures, 'features_extractor_kwargs': {'normalizer': normalizer}}
+
+
+def seen_by_actor(policy: type, seen: int) -> type:
+    """A kind of off-policy policy whose actor sees only the first values of what its critic sees.
+
+    Args:
+        policy: The library's policy with ``make_actor``.
+        seen: How many values.
+    """
+    class Asymmetric(policy):
+        def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Any:
+            normalizer = self.features_extractor_kwargs['normalizer']
+            return super().make_actor(NormalizedFeatures(self.observation_space, normalizer, seen))
+
+    return Asymmetric
+
+
+def filled_up(observation: torch.Tensor, size: int) -> torch.Tensor:
+    """Observations (N, D) with zeros (N, size) where a critic would see more."""
+    return torch.cat([observation, torch.zeros_like(observation[:, :1]).expand(-1, size)], dim=1)
 
 
 def _networks(model: BaseAlgorithm) -> dict[str, Any]:

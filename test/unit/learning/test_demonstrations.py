@@ -285,8 +285,8 @@ def test_the_last_episodes_are_held_out(tmp_path):
 
 
 def test_dagger_is_at_least_as_near_to_its_teacher_as_cloning(teacher, file, tmp_path):
-    cloned = train(settings(algorithm='bc', teacher=file, steps=2400), tmp_path / 'cloned').run_folder
-    student = train(settings(algorithm='dagger', teacher=teacher, steps=2400), tmp_path / 'student').run_folder
+    cloned = train(settings(algorithm='bc', teacher=file, steps=800), tmp_path / 'cloned').run_folder
+    student = train(settings(algorithm='dagger', teacher=teacher, steps=1200), tmp_path / 'student').run_folder
     fresh = train(settings(algorithm='bc', teacher=file, steps=1), tmp_path / 'fresh').run_folder
     errors = [apart(run, teacher) for run in (student, cloned, fresh)]
     assert errors[0] <= errors[1] < errors[2], errors
