@@ -86,7 +86,7 @@ def lockstep(robot: str, control_period: float, physics: PhysicsSettings | None 
                   'simulator': simulator, 'publish_clock': simulator != 'gazebo'}
     distances = physics.collisions == 'full'  # else links pass each other
     return [NodeSpec(name='simulation', parameters=simulation),
-            NodeSpec(name='shield', parameters={**values, 'distances': distances})]
+            NodeSpec(name='shield', parameters={**values, 'distances': distances, 'check_unloaded': not held})]
 
 
 def training(robot: str, task: str, learner: Mapping[str, Any], *, simulator: str = 'mujoco') -> list[NodeSpec]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from rl_robot_control.backends.mujoco import MujocoBackend
@@ -13,7 +14,7 @@ from rl_robot_control.envs.shielded import ShieldedBackend
 from rl_robot_control.envs.vector_env import RobotVectorEnv
 from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.robots import RobotModel, load_robot
-from rl_robot_control.shield import make_shield
+from rl_robot_control.shield import ShieldLimits, make_shield
 from rl_robot_control.tasks.task import Task, load_task
 
 
@@ -30,10 +31,12 @@ def make_backend(robot: RobotModel, task: Task, num_robots: int, physics: Physic
     """
     physics = physics or task.settings.physics
     backend = MujocoBackend(robot, num_robots, task.control_period, physics, threads)
-    if task.settings.base == 'held':
+    limits, held = ShieldLimits.from_robot(robot), task.settings.base == 'held'
+    if held:
         backend.hold_base(True)
-    return ShieldedBackend(backend, make_shield(
-        robot, task.control_period, num_robots, distances=physics.collisions == 'full'))  # else links pass each other
+        limits = dataclasses.replace(limits, unloaded=None)  # feet that hang touch nothing, and nothing is wrong
+    return ShieldedBackend(backend, make_shield(robot, task.control_period, num_robots, limits=limits,
+                                                distances=physics.collisions == 'full'))  # else links pass each other
 
 
 def make_vector_env(robot: str, task: str, num_envs: int, *, seed: int | None = None, training: bool = False,

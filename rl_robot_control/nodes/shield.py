@@ -94,6 +94,8 @@ def parameter_table(robot: RobotModel) -> ParameterTable:
                   description='Longest time between two cycles before the shield latches, in real time'),
         Parameter(name='distances', default=True,
                   description="Whether links are kept apart and frames in their workspace, as the robot's YAML says"),
+        Parameter(name='check_unloaded', default=True,
+                  description='Whether feet that touch nothing for too long latch; false for a robot that hangs'),
         Parameter(name='optional_timeout', default=0.25, unit='s', minimum=0.01, maximum=10.0,
                   description='Silence of odom or of a contact that counts as its loss, in real time'),
         Parameter(name='require_heartbeat', default=False,
@@ -163,6 +165,8 @@ class ShieldNode(Node):
             check_length(name, values, self._robot.num_joints)
         limits = ShieldLimits.from_robot(dataclasses.replace(self._robot, stiffness=np.array(stiffness),
                                                              damping=np.array(damping)))
+        if not self._settings.check_unloaded:
+            limits = dataclasses.replace(limits, unloaded=None)
         return limits if self.lockstep else real_time_limits(limits)
 
     def _on_change(self, changes: dict[str, Any]) -> None:
