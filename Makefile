@@ -8,6 +8,7 @@ PYTEST_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/setup.stamp
+PYTEST := $(BIN)/python -m pytest -p no:launch_testing -p no:launch_ros
 export TORCH_INDEX
 # Packages in the user's home folder must not shadow the pinned ones.
 export PYTHONNOUSERSITE := 1
@@ -24,8 +25,14 @@ setup: $(STAMP) ## prepare .venv (two to five minutes, once)
 demo: $(STAMP) ## learn to walk, train over topics, export, deploy, report: at most 6 minutes
 	@$(BIN)/python -m rl_robot_control demo
 
+# Those with processes that talk over DDS, some in real time, have the machine for themselves.
 test: $(STAMP) ## all tests
-	@$(BIN)/python -m pytest -p no:launch_testing -p no:launch_ros $(PYTEST_ARGS)
+ifeq ($(strip $(PYTEST_ARGS)),)
+	@$(PYTEST) -n 2 --dist loadfile test/unit test/contract
+	@$(PYTEST) test/ros test/ros2_launch
+else
+	@$(PYTEST) $(PYTEST_ARGS)
+endif
 
 lint: $(STAMP) ## style check
 	@$(BIN)/python -m ruff --version >/dev/null 2>&1 || $(BIN)/python -m pip --disable-pip-version-check install -qq 'ruff>=0.8'

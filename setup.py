@@ -52,7 +52,7 @@ setup(
         'tensorboard>=2.16'],
     extras_require={
         'ros': [f'ros-{package}' for package in ROS_PACKAGES],
-        'test': ['pytest>=8', 'pytest-timeout>=2.3', 'hypothesis>=6.100'],
+        'test': ['pytest>=8', 'pytest-timeout>=2.3', 'pytest-xdist>=3.5', 'hypothesis>=6.100'],
         'lint': ['ruff>=0.8'],
     },
     entry_points={

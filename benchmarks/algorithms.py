@@ -340,7 +340,7 @@ ROWS = {row.name: row for row in (
     learns('reach', 'mbpo', 4_000, 0.6, 'model-based'),
     sooner('balance', 'mbpo', 500, 'sac', 2_500, 8, 4.8),
     sooner('reach', 'mbpo', 1_000, 'sac', 2_500, 8, 2.2),
-    hindsight('reach_sparse', 10_000, 0.3),
+    hindsight('reach_sparse', 12_000, 0.3),
     hindsight('push', 25_000, 1.0),
     curriculum('reach_curriculum', 'reach', 'ppo', 15_000, 8, 4.5),
     curriculum('walk_curriculum', 'walk_wide', 'ppo', 200_000, 5, 10.0),

@@ -19,8 +19,6 @@ from rl_robot_control.ros import interface
 
 RAMPS = 'ramping from the measured pose'
 
-RAMPS = 'ramping from the measured pose'
-
 
 @pytest.fixture(scope='module')
 def rig(tmp_path_factory):

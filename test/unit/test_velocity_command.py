@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rl_robot_control.ros.velocity_command import VelocityCommand
+from rl_robot_control.ros.velocity_command import TargetCommand, VelocityCommand
 
 
 @pytest.fixture
@@ -40,3 +40,10 @@ def test_clamps_to_the_range_counts_and_says_so_once(command):
     np.testing.assert_array_equal(command.at(0.0), [[1.0, 0.0, -1.0]])
     assert command.receive((2.0, 0.0, 0.0), now=0.1) is None
     assert command.clamped == 2
+
+
+def test_a_target_stays_and_begins_in_the_middle():
+    target = TargetCommand(lower=(0.0, -0.2, 0.4), upper=(0.2, 0.2, 0.4))
+    np.testing.assert_allclose(target.at(0.0), [[0.1, 0.0, 0.4]])
+    assert 'y [m] 5 is outside [-0.2, 0.2]' in target.receive((0.1, 5.0, 0.4), now=1.0)
+    np.testing.assert_allclose(target.at(1e6), [[0.1, 0.2, 0.4]])
