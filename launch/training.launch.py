@@ -14,8 +14,8 @@ from launch.events import Shutdown
 from rl_robot_control.bringup import gazebo, launching
 from rl_robot_control.bringup.compositions import training
 
-ARGUMENTS = ('robot', 'task', 'algorithm', 'out', 'resume', 'warm_start', 'seed', 'steps', 'minutes', 'namespace',
-             'sim', 'world', 'gui', 'use_sim_time', 'secure', 'rviz', 'simulation_parameters',
+ARGUMENTS = ('robot', 'task', 'algorithm', 'budget', 'out', 'resume', 'warm_start', 'seed', 'steps', 'minutes',
+             'namespace', 'sim', 'world', 'gui', 'use_sim_time', 'secure', 'rviz', 'simulation_parameters',
              'shield_parameters', 'training_parameters')
 
 
@@ -26,7 +26,7 @@ def generate_launch_description() -> LaunchDescription:
 
 def _actions(given: launching.Given) -> list[Action]:
     robot, sim = given.text('robot'), given.text('sim')
-    learner = {name: given.text(name) for name in ('algorithm', 'out', 'warm_start')}
+    learner = {name: given.text(name) for name in ('algorithm', 'budget', 'out', 'warm_start')}
     learner |= {'resume': given.flag('resume'), 'minutes': given.number('minutes'),
                 **{name: given.number(name, int) for name in ('seed', 'steps')}}
     specs = training(robot, given.text('task'), learner, simulator='gazebo' if sim == 'gazebo' else 'mujoco')

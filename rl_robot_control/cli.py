@@ -410,8 +410,9 @@ def list_names(kind: Annotated[str, typer.Argument(metavar='|'.join(KINDS), help
         return
     if not names:
         errors().print(f'no {kind}.')
+    width = max(map(len, names), default=0)
     for name in names:
-        print(name)
+        print(f'{name:{width}}  {_description(kind, name)}'.rstrip())
 
 
 @app.command()
@@ -473,6 +474,14 @@ def _read(policy: str, robot: str | None, rate: float | None) -> Any:
     from rl_robot_control.policies import find_policy
     from rl_robot_control.policies.gate import read_policy
     return read_policy(find_policy(policy), robot=robot, rate=rate)
+
+
+def _description(kind: str, name: str) -> str:
+    """What a settings file says of itself; nothing for a policy."""
+    from rl_robot_control.config import find_config, load_yaml
+    if kind == 'policies':
+        return ''
+    return str(load_yaml(find_config(kind, name)).get('description', ''))
 
 
 def _names(kind: str) -> list[str]:

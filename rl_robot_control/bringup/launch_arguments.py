@@ -42,6 +42,8 @@ ARGUMENTS = {
                      description='Pace of the clock, or one control period per command'),
     'task': Argument(default='walk', description='Name in config/tasks, or path of a YAML file'),
     'algorithm': Argument(default='ppo', description='Name in config/algorithms'),
+    'budget': Argument(default='simulation', choices=('simulation', 'hardware'),
+                       description='With hardware the robot moves to where episodes start by itself'),
     'out': Argument(default='runs/training', description="The run's folder"),
     'resume': _flag('Go on with the run that the folder holds'),
     'seed': Argument(default='1', description='Source of everything random'),

@@ -41,6 +41,8 @@ PARAMETERS = ParameterTable('Training', [
     ROBOT,
     Parameter(name='task', default='walk', description='Task: name in config/tasks or path of a YAML file'),
     Parameter(name='algorithm', default='ppo', description='Algorithm: name in config/algorithms or path of a YAML'),
+    Parameter(name='budget', default='simulation', choices=('simulation', 'hardware'),
+              description="hardware: the robot's time is precious, and it moves to where episodes start by itself"),
     Parameter(name='out', default='', description="The run's folder"),
     Parameter(name='resume', default=False, description='Go on with the run that the folder holds'),
     Parameter(name='warm_start', default='', description='Folder of another run whose parameters to start from'),
@@ -75,7 +77,7 @@ class TrainingNode(Node):
         if not given.out:
             raise ConfigurationError("parameter 'out' is empty; give the folder for the run.")
         settings = TrainingSettings(robot=given.robot, task=given.task, algorithm=given.algorithm, backend='ros',
-                                    num_envs=1, seed=given.seed, steps=given.steps or None,
+                                    budget=given.budget, num_envs=1, seed=given.seed, steps=given.steps or None,
                                     minutes=given.minutes or None)
         robot = load_robot(given.robot)
         backend = RosBackend(robot, load_task(given.task, robot).control_period, namespace=self.get_namespace(),

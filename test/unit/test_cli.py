@@ -16,7 +16,7 @@ from rl_robot_control.cli import KINDS, app
 from rl_robot_control.config import config_directory
 from rl_robot_control.robots import load_robot
 
-COMMANDS = ('train', 'evaluate', 'export', 'inspect', 'deploy', 'demo', 'list', 'bench', 'doctor')
+COMMANDS = ('train', 'tune', 'rollouts', 'evaluate', 'export', 'inspect', 'deploy', 'demo', 'list', 'bench', 'doctor')
 HEAVY = ('torch', 'mujoco', 'onnxruntime', 'rclpy', 'matplotlib', 'pydantic')
 
 

@@ -92,7 +92,8 @@ def test_every_ros_import_is_declared(manifest, setup_arguments):
 
 def test_every_import_is_required(setup_arguments):
     required = {Requirement(text).name for text in setup_arguments['install_requires']}
-    provided = {'numpy': 'numpy', 'yaml': 'PyYAML', 'PIL': 'pillow', 'google': 'protobuf', 'rsl_rl': 'rsl-rl-lib'}
+    provided = {'numpy': 'numpy', 'yaml': 'PyYAML', 'PIL': 'pillow', 'google': 'protobuf', 'rsl_rl': 'rsl-rl-lib',
+                'stable_baselines3': 'stable-baselines3', 'sb3_contrib': 'sb3-contrib'}
     known = {*sys.stdlib_module_names, 'rl_robot_control', *_ros_imports()}
     for path in (ROOT / 'rl_robot_control').rglob('*.py'):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -108,8 +108,9 @@ def test_exact_columns_stay_exact():
 
 def test_columns_of_a_task():
     world = World(make_vector_env('unitree_g1', 'reach', 1, threads=1), 0)
-    columns = Columns.of(world)  # 4 positions, 4 velocities, 3 of the command, 4 latest actions
-    assert columns == Columns(learnt=list(range(8)), action=[11, 12, 13, 14], action_scale=[1.0] * 4)
+    # 4 positions, 4 velocities, 3 of the command, 4 latest actions; then 3 that only a critic may see
+    columns = Columns.of(world)
+    assert columns == Columns(learnt=[*range(8), 15, 16, 17], action=[11, 12, 13, 14], action_scale=[1.0] * 4)
     world.env.close()
 
 
