@@ -44,7 +44,7 @@ TRIAL_TIMEOUT = 1800.0  # [s]
 MARKS = '<!-- algorithms -->\n', '<!-- end -->'
 ROBOTS = {'joint_servo': 'servo', 'balance': 'cart_pole', 'push': 'pusher', 'table_reach': 'pusher',
           'table_push': 'pusher', 'table_hold': 'pusher', 'table_skills': 'pusher'}  # of the others: the G1
-GOOD = {'joint_servo': 3.3, 'balance': 5.9, 'reach': 6.8, 'stand': 12.0, 'walk': 25.0}  # returns that count as 1: about
+GOOD = {'joint_servo': 3.3, 'balance': 5.9, 'reach': 6.8, 'stand': 27.0, 'walk': 25.0}  # returns that count as 1: about
 # the best that any method reached
 
 
@@ -175,7 +175,7 @@ def learns(task: str, algorithm: str, steps: int, share: float, family: str, **m
                short=algorithm in ('dqn', 'reinforce') and task == 'joint_servo')
 
 
-def hindsight(task: str, steps: int, most: float) -> Row:
+def hindsight(task: str, steps: int, least: float, most: float) -> Row:
     """Hindsight beside plain SAC on a sparse task."""
     def trial(seed: int, out: Path) -> dict[str, float]:
         began, script = time.monotonic(), scripted(task)
@@ -187,8 +187,8 @@ def hindsight(task: str, steps: int, most: float) -> Row:
         return numbers | ({} if script is None else {'script': script.success_rate})
     return Row(name=f'her_{task}', family='goals', what=f'`her` on sparse `{task}`', trial=trial,
                shown=('success', 'SAC', 'random', 'script', 'steps', 'seconds'),
-               demand=f'success >= 90 %, plain SAC <= {most:.0%}',
-               met=lambda mean: mean['success'] >= 0.9 and mean['SAC'] <= most)
+               demand=f'success >= {least:.0%}, plain SAC <= {most:.0%}',
+               met=lambda mean: mean['success'] >= least and mean['SAC'] <= most)
 
 
 def randomised(task: str, algorithm: str, steps: int) -> Row:
@@ -340,8 +340,8 @@ ROWS = {row.name: row for row in (
     learns('reach', 'mbpo', 4_000, 0.6, 'model-based'),
     sooner('balance', 'mbpo', 500, 'sac', 2_500, 8, 4.8),
     sooner('reach', 'mbpo', 1_000, 'sac', 2_500, 8, 2.2),
-    hindsight('reach_sparse', 12_000, 0.3),
-    hindsight('push', 25_000, 1.0),
+    hindsight('reach_sparse', 12_000, 0.9, 0.3),
+    hindsight('push', 40_000, 0.5, 0.3),
     curriculum('reach_curriculum', 'reach', 'ppo', 15_000, 8, 4.5),
     curriculum('walk_curriculum', 'walk_wide', 'ppo', 200_000, 5, 10.0),
     randomised('reach', 'ppo', 200_000),

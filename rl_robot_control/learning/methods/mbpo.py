@@ -12,20 +12,11 @@ from typing import Any
 import torch
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
-from torch import nn
 
 from rl_robot_control.config import settings
 from rl_robot_control.learning.learner import PositiveInt, Share, all_finite
 from rl_robot_control.learning.methods.dynamics import Dynamics, DynamicsSettings, Rows, transitions
-from rl_robot_control.learning.methods.off_policy import (
-    KINDS,
-    ContinuousSettings,
-    OffPolicy,
-    continuous_policy,
-    make_continuous,
-)
-from rl_robot_control.learning.methods.sb3 import WorldVecEnv, extractor, seen_by_actor
-from rl_robot_control.learning.normalizer import Normalizer
+from rl_robot_control.learning.methods.off_policy import Continuous, ContinuousSettings
 from rl_robot_control.learning.world import World
 
 
@@ -64,7 +55,7 @@ class MixedBuffer(ReplayBuffer):
         return ReplayBufferSamples(*(torch.cat(pair) for pair in zip(super().sample(count, env), rows, strict=False)))
 
 
-class Mbpo(OffPolicy):
+class Mbpo(Continuous):
     """Model-based policy optimisation.
 
     Args:
@@ -75,13 +66,7 @@ class Mbpo(OffPolicy):
     Settings = MbpoSettings
 
     def __init__(self, rules: MbpoSettings, world: World) -> None:
-        self._more = world.privileged.shape[1]
-        normalizer = Normalizer(world.num_observations + self._more)
-        env = WorldVecEnv(world, normalizer, whole=True)
-        policy = seen_by_actor(KINDS[rules.algorithm].policy_aliases['MlpPolicy'], world.num_observations)
-        model = make_continuous(rules, env, policy, policy_kwargs=extractor(normalizer),
-                                replay_buffer_class=MixedBuffer)
-        super().__init__(rules, env, model)
+        super().__init__(rules, world, replay_buffer_class=MixedBuffer)
         self.dynamics = Dynamics.of(rules.dynamics, world)
         self._imagined = transitions(world, rules.imagined)
         self._buffer.imagination, self._buffer.real = self._imagined, rules.real
@@ -94,10 +79,6 @@ class Mbpo(OffPolicy):
             losses['dynamics'] = self.dynamics.fit(seen)
             losses['rollout_length'] = self._imagine(seen, self._length(share))
         return losses | super().iterate(share)
-
-    def policy(self) -> nn.Module:
-        """See ``Learner.policy``."""
-        return continuous_policy(self.model, self._more)
 
     def state(self) -> dict[str, Any]:
         """See ``Learner.state``."""

@@ -105,16 +105,22 @@ class OffPolicy(Sb3Learner):
 
 
 class Continuous(OffPolicy):
-    """SAC, TD3, TQC or CrossQ."""
+    """SAC, TD3, TQC or CrossQ, whose critics see more than their policies.
+
+    Args:
+        rules: Hyper-parameters.
+        world: Where it learns.
+        more: Further keywords of the algorithm.
+    """
 
     Settings = ContinuousSettings
 
-    def __init__(self, rules: ContinuousSettings, world: World) -> None:
+    def __init__(self, rules: ContinuousSettings, world: World, **more: Any) -> None:
         self._more = world.privileged.shape[1]
         normalizer = Normalizer(world.num_observations + self._more)
         env = WorldVecEnv(world, normalizer, whole=True)
         policy = seen_by_actor(KINDS[rules.algorithm].policy_aliases['MlpPolicy'], world.num_observations)
-        super().__init__(rules, env, make_continuous(rules, env, policy, policy_kwargs=extractor(normalizer)))
+        super().__init__(rules, env, make_continuous(rules, env, policy, policy_kwargs=extractor(normalizer), **more))
 
     def policy(self) -> nn.Module:
         """See ``Learner.policy``."""
