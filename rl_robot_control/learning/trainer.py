@@ -203,7 +203,7 @@ class _Run:
         world = self.world
         return {'learner': self.learner.state(), 'memory': self.learner.memory(), 'steps': self.steps,
                 'seconds': self.seconds, 'torch_random': torch.get_rng_state(), 'numpy_random': _numpy_state(),
-                'env': world.env.state(), 'returns': list(world.returns),
+                'robot_seconds': world.robot_seconds, 'env': world.env.state(), 'returns': list(world.returns),
                 'lengths': list(world.lengths), 'successes': list(world.successes)}
 
     def restore(self, state: dict[str, Any] | None) -> None:
@@ -221,6 +221,7 @@ class _Run:
         torch.set_rng_state(state['torch_random'])
         _set_numpy_state(state['numpy_random'])
         world.env.load(state['env'])
+        world.carried = state['robot_seconds']
         world.returns.extend(state['returns'])
         world.lengths.extend(state['lengths'])
         world.successes.extend(state['successes'])
@@ -310,7 +311,8 @@ def _noted_interrupts(paused: threading.Event) -> Iterator[threading.Event]:
     try:
         yield event
     finally:
-        signal.signal(signal.SIGUSR1, usual)
+        if usual is not None:  # a handler from C cannot be put back
+            signal.signal(signal.SIGUSR1, usual)
         if before is not signal.SIG_IGN and before is not None:
             signal.signal(signal.SIGINT, before)
 

@@ -77,7 +77,8 @@ class World:
         self.successes: deque[bool] = deque(maxlen=EPISODES)
         self.interrupted, self.paused = threading.Event(), threading.Event()
         self.on_pause: Callable[[bool], None] = lambda paused: None
-        self._time = 0.0  # that a robot has been stepped for [s]
+        self.carried = 0.0  # time that a robot was used before this world was made [s]
+        self._time = 0.0  # that one has been stepped for since [s]
         self._tally = Tally()
         self._return, self._length = np.zeros(self.num_robots), np.zeros(self.num_robots)
 
@@ -100,6 +101,12 @@ class World:
     def whole(self) -> np.ndarray:
         """The observation and what only a critic may see (N, D + C), float32."""
         return np.concatenate([self.observation, self.privileged], axis=1)
+
+    @property
+    def robot_seconds(self) -> float:
+        """How long one robot has been used, its ways to starts included [s]."""
+        ramped = getattr(self.env.episodes.backend, 'ramped', 0.0)
+        return self.carried + self._time + ramped / self.num_robots
 
     @property
     def num_actions(self) -> int:
@@ -147,8 +154,8 @@ class World:
 
     def reports(self) -> dict[str, float]:
         """What only some runs have: several tasks apart, levels of curricula, how long a robot was used."""
-        ramped = getattr(self.env.episodes.backend, 'ramped', None)
-        found = {} if ramped is None else {'robot_minutes': (self._time + ramped / self.num_robots) / 60}
+        precious = hasattr(self.env.episodes.backend, 'ramped')
+        found = {'robot_minutes': self.robot_seconds / 60} if precious else {}
         if len(self._latest) < 2:
             return found | self.env.levels()
         for name, rows in self._latest.items():

@@ -1,6 +1,7 @@
 """Every algorithm: it trains, leaves a checkpoint, goes on from it, and exports what the runner takes."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -133,9 +134,21 @@ def test_a_precious_robot_moves_to_its_starts(tmp_path):
     train(settings('sac_robot', budget='hardware', steps=200), tmp_path)
     row = RunFolder(tmp_path).metrics()[-1]
     assert row['robot_minutes'] > 200 * 0.04 / 60
+    train(settings('sac_robot', budget='hardware', steps=400), tmp_path, resume=True)
+    assert RunFolder(tmp_path).metrics()[-1]['robot_minutes'] > 400 * 0.04 / 60  # it goes on counting
     with pytest.raises(ConfigurationError, match="the base of 'unitree_g1' is free in this task"):
         train(TrainingSettings(robot='unitree_g1', task='walk', algorithm='sac_robot', budget='hardware', steps=10),
               tmp_path / 'walk')
+
+
+def test_a_pause_lets_nothing_move_until_it_ends(world):
+    heard, ending = [], threading.Timer(0.3, world.paused.clear)
+    world.on_pause = heard.append
+    world.paused.set()
+    ending.start()
+    world.step(np.zeros((4, 1), dtype=np.float32))
+    assert heard == [True, False] and not world.paused.is_set()
+    world.on_pause = lambda paused: None
 
 
 def test_hindsight_needs_a_goal(tmp_path):
