@@ -36,7 +36,7 @@ ALONE = sorted(set(list_algorithms()) - FROM_TEACHERS - WITH_MODELS - TWINS)
 
 
 def settings(algorithm, **changes):
-    changes = {'workers': 1 if algorithm != 'a3c' else None} | changes
+    changes = {'workers': 2 if algorithm == 'a3c' else 1} | changes  # two that do not wait for each other
     robot, task = OTHERWISE.get(algorithm, ('servo', 'joint_servo'))
     steps = 1250 if load_algorithm(algorithm, task)[0] in ('hindsight', 'continuous_off_policy',
                                                            'discrete_off_policy') else 600
@@ -88,14 +88,6 @@ def test_an_unknown_method_is_named():
 def test_a_task_takes_the_settings_of_the_one_that_it_extends():
     assert load_algorithm('ppo', 'reach_robust')[1] == load_algorithm('ppo', 'reach')[1]
     assert load_algorithm('ppo', 'reach')[1] != load_algorithm('ppo', 'walk')[1]
-
-
-def test_asynchronous_workers_learn_one_policy(tmp_path):
-    """Two processes that do not wait: both are counted, and a resumed run starts from what they reached together."""
-    asked = settings('a3c', steps=3000, workers=2)
-    result = train(asked, tmp_path)
-    assert result.steps >= 3000
-    assert train(dataclasses.replace(asked, steps=result.steps + 500), tmp_path, resume=True).steps > result.steps
 
 
 def test_frozen_parameters_stay(tmp_path):
