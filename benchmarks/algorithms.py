@@ -172,7 +172,7 @@ def learns(task: str, algorithm: str, steps: int, share: float, family: str, **m
     return Row(name=f'{algorithm}_{task}', family=family, what=f'`{algorithm}` on `{task}`', trial=trial,
                shown=('return', 'random', 'script', 'success', 'steps', 'seconds'),
                demand=f'{share:.0%} of the way from random to {GOOD[task]:g}', met=lambda mean: mean['share'] >= share,
-               short=algorithm in ('dqn', 'reinforce') and task == 'joint_servo')
+               short=(algorithm, task) == ('dqn', 'joint_servo'))
 
 
 def hindsight(task: str, steps: int, least: float, most: float) -> Row:
@@ -364,7 +364,7 @@ def run_trial(name: str, seed: int, out: Path) -> None:
     write_whole(out / f'{name}_{seed}.json', json.dumps(numbers).encode())
 
 
-def run_all(names: Iterable[str], seeds: int, jobs: int, out: Path) -> None:
+def measure(names: Iterable[str], seeds: int, jobs: int, out: Path) -> None:
     """Run the trials that have left no file yet, each in a process."""
     pending = [(name, seed) for seed in range(1, seeds + 1) for name in names
                if not (out / f'{name}_{seed}.json').is_file()]
@@ -461,7 +461,7 @@ def main() -> None:
         run_trial(arguments.trial[0], int(arguments.trial[1]), arguments.out)
         return
     began = time.monotonic()
-    run_all(names, 1 if arguments.short else arguments.seeds, arguments.jobs, arguments.out)
+    measure(names, 1 if arguments.short else arguments.seeds, arguments.jobs, arguments.out)
     lines = table(collected(names, arguments.out))
     print('\n'.join(lines))
     if arguments.into:
