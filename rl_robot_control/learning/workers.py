@@ -9,6 +9,7 @@ its iteration each adds what it changed to the common parameters, and goes on fr
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ import torch
 import torch.distributed as distributed
 import torch.multiprocessing as multiprocessing
 
-from rl_robot_control.errors import LearningError
+from rl_robot_control.errors import LearningError, RobotControlError
 
 TIMEOUT = timedelta(minutes=5)  # for the slowest worker to come to a meeting point
 
@@ -189,6 +190,8 @@ def _join(rank: int, size: int, meeting: Path, lock: Any, work: Callable[..., No
     member = _member(rank, size, meeting, lock)
     try:
         work(member, *arguments)
+    except RobotControlError as error:  # worker 0 meets the same, or at least hears of this
+        print(f'worker {rank}: {error}', file=sys.stderr, flush=True)
     except RuntimeError:  # worker 0 is gone: its connection broke
         if lock is not None:
             raise

@@ -385,8 +385,7 @@ def _matches(pattern: str, name: str) -> bool:
     try:
         return re.fullmatch(pattern, name) is not None
     except re.error as error:
-        raise ConfigurationError(f"'{pattern}' is no regular expression for names of joints or frames: "
-                                 f'{error}.') from error
+        raise ConfigurationError(f"'{pattern}' is no regular expression: {error}.") from error
 
 
 def _array(values: Iterable[float]) -> FloatArray:
