@@ -107,7 +107,3 @@ class Variation:
         joints = np.ones((count, num_joints))
         return cls(friction=np.ones(count), mass=np.ones(count), payload=np.zeros(count), stiffness=joints,
                    damping=joints, strength=joints)
-
-    def select(self, index: np.ndarray) -> Variation:
-        """The variation of some of the worlds."""
-        return Variation(**{f.name: getattr(self, f.name)[index] for f in dataclasses.fields(self)})

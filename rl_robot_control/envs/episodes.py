@@ -108,7 +108,7 @@ class Episodes:
         terminated = self.task.terminated(context)
         transition = Transition(reward=self.task.reward(context), terminated=terminated,
                                 truncated=(self.steps >= self.task.max_steps) & ~terminated,
-                                succeeded=self.task.succeeded(context) & ~terminated,
+                                succeeded=self.task.succeeded(context, terminated),
                                 applied_position=applied, correction=correction,
                                 corrected=correction.any(axis=-1))
         self._grow(transition)

@@ -137,7 +137,7 @@ def run_batch(world: Backend, task: Task, runner: PolicyRunner, commands: FloatA
         state = world.step(command)
         context = runner.interface.view(state)
         fell |= task.terminated(context)
-        succeeded = task.succeeded(context) & ~fell
+        succeeded = task.succeeded(context, fell)
         changed += (world.applied != command.position).any(axis=-1)
         heading = rotations.yaw(state.base_quaternion)
         world_velocity = rotations.rotate(state.base_quaternion, state.base_linear_velocity)

@@ -200,11 +200,11 @@ class Task:
             failed = failed | term(context)
         return failed
 
-    def succeeded(self, context: Context) -> BoolArray:
-        """Where the task is done at this instant (N,)."""
+    def succeeded(self, context: Context, failed: BoolArray) -> BoolArray:
+        """Where the task is done at this instant (N,), of episodes that have not failed (N,)."""
         if self._goal is not None:
-            return self._reached(self._goal(context), context.command)
-        return ~self.terminated(context) if self._success is None else self._success(context)
+            return self._reached(self._goal(context), context.command) & ~failed
+        return ~failed if self._success is None else self._success(context) & ~failed
 
     def command_range(self) -> tuple[FloatArray, FloatArray]:
         """Smallest and largest command (3,) that the task asks for."""
@@ -223,8 +223,7 @@ class Task:
             self.critic(context)
         with np.errstate(invalid='ignore'):
             self.reward(context)
-            self.terminated(context)
-            self.succeeded(context)
+            self.succeeded(context, self.terminated(context))
         self.start(np.random.default_rng(0), 1)
         self.draw(np.random.default_rng(0), 1)
         if self.settings.curriculum is not None:

@@ -117,7 +117,6 @@ class OnPolicy(Sb3Learner):
         """See ``Learner.iterate``."""
         self._spend(share)
         self.model.collect_rollouts(self._env, self._callback, self.model.rollout_buffer, self._rules.horizon)
-        self._spend(share)
         self.model.train()
         return self._losses()
 

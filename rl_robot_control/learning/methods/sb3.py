@@ -123,7 +123,6 @@ class Sb3Learner:
     def __init__(self, rules: Any, env: WorldVecEnv, model: BaseAlgorithm) -> None:
         self._rules, self._env, self.model = rules, env, model
         model.set_logger(Logger(None, []))
-        model.num_timesteps = 0
         _, self._callback = model._setup_learn(rules.steps, _Silent())
 
     def state(self) -> dict[str, Any]:

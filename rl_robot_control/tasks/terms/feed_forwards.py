@@ -6,6 +6,7 @@ import numpy as np
 
 from rl_robot_control.tasks.context import Context
 from rl_robot_control.tasks.gait import leg_motion
+from rl_robot_control.tasks.terms import observations
 from rl_robot_control.types import FloatArray
 
 
@@ -16,7 +17,7 @@ def none(context: Context) -> FloatArray:
 
 def measured(context: Context) -> FloatArray:
     """Where the joints are: the action is an effort, stiffness · scale · action, less the drive's damping."""
-    return (context.state.joint_position - context.robot.default_position)[:, context.joints]
+    return observations.joint_position(context)
 
 
 def walking(context: Context) -> FloatArray:

@@ -15,6 +15,7 @@ from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.tasks.context import Context
 from rl_robot_control.tasks.gait import leg_phases, resting
 from rl_robot_control.tasks.motion import Tracked
+from rl_robot_control.tasks.terms import goals
 from rl_robot_control.types import FloatArray
 
 
@@ -135,9 +136,7 @@ def frame_position(context: Context, *, frames: Sequence[str]) -> FloatArray:
 
 def target_offset(context: Context, *, frame: str) -> FloatArray:
     """Vector from a frame to the commanded target, in the base frame [m], (N, 3). Needs odometry."""
-    state = context.state
-    relative = state.frame_position[:, context.robot.frame_indices([frame])[0]] - state.base_position
-    return context.command - rotations.rotate_inverse(state.base_quaternion, relative)
+    return context.command - goals.frame_place(context, frame=frame)
 
 
 def arc_error(context: Context, *, joint: str, center: Sequence[float]) -> FloatArray:

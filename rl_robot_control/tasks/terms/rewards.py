@@ -135,11 +135,6 @@ def arc_error(context: Context, *, joint: str, center: Sequence[float]) -> Float
     return np.abs(observations.arc_error(context, joint=joint, center=center)[:, 0])
 
 
-def action_size(context: Context) -> FloatArray:
-    """Squared action [-]."""
-    return np.square(context.action).sum(axis=-1)
-
-
 def frames_apart(context: Context, *, frames: Sequence[str]) -> FloatArray:
     """Distance between two frames [m]."""
     first, second = context.robot.frame_indices(frames)

@@ -9,6 +9,7 @@ import numpy as np
 from rl_robot_control import rotations
 from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.tasks.context import Context
+from rl_robot_control.tasks.terms import observations
 from rl_robot_control.types import BoolArray
 
 
@@ -19,9 +20,7 @@ def base_below(context: Context, *, height: float) -> BoolArray:
 
 def joint_outside(context: Context, *, joints: Sequence[str], distance: float) -> BoolArray:
     """A joint is farther from its default than a distance [rad], or its position is not known."""
-    index = context.robot.joint_indices(joints)
-    offset = context.state.joint_position[:, index] - context.robot.default_position[index]
-    return ~(np.abs(offset) <= distance).all(axis=-1)
+    return ~(np.abs(observations.joint_position(context, joints=joints)) <= distance).all(axis=-1)
 
 
 def base_tilted(context: Context, *, angle: float) -> BoolArray:
