@@ -30,10 +30,8 @@ import numpy as np
 from rl_robot_control.config import config_names
 from rl_robot_control.envs import RobotVectorEnv, make_training_env
 from rl_robot_control.files import write_whole
-from rl_robot_control.learning.networks import Actor
 from rl_robot_control.learning.run_folder import RunFolder
-from rl_robot_control.learning.run_policy import run_policy
-from rl_robot_control.learning.scoring import RandomActor, Score, score
+from rl_robot_control.learning.scoring import Acting, RandomActor, Score, score, score_run
 from rl_robot_control.learning.settings import TrainingSettings
 from rl_robot_control.learning.trainer import train
 from rl_robot_control.robots import load_robot
@@ -86,30 +84,24 @@ def fit(task: str, algorithm: str, seed: int, out: Path, steps: int, **more: Any
 
 def rate(run: Path, task: str, member: str | None = None) -> Score:
     """Score a run's policy on a task, which need not be the run's own."""
-    folder, env = RunFolder(run), scoring_env(task, member)
-    try:
-        network, _ = run_policy(folder.settings(), folder.load(), env)
-        return score(Actor(network, EPISODES), env)
-    finally:
-        env.close()
+    return score_run(run, scoring_env(task, member))
 
 
 def at_random(task: str) -> Score:
     """Score of random actions."""
-    env = scoring_env(task)
-    try:
-        return score(RandomActor(env), env)
-    finally:
-        env.close()
+    return acted(task, RandomActor)
 
 
 def scripted(task: str) -> Score | None:
     """Score of a hand-written controller; None: there is none."""
-    if task not in SCRIPTS:
-        return None
+    return acted(task, lambda env: Script(SCRIPTS[task])) if task in SCRIPTS else None
+
+
+def acted(task: str, make: Callable[[RobotVectorEnv], Acting]) -> Score:
+    """Score of what acts in a task without having learnt it."""
     env = scoring_env(task)
     try:
-        return score(Script(SCRIPTS[task]), env)
+        return score(make(env), env)
     finally:
         env.close()
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from rl_robot_control.learning.normalizer import Normalizer
 from rl_robot_control.learning.symmetry import Mirror, PhaseMirror
 
 
@@ -29,6 +30,25 @@ def mlp(sizes: Sequence[int], last_gain: float = 1.0) -> nn.Sequential:
         nn.init.zeros_(layer.bias)
         layers += [layer] if last else [layer, nn.Tanh()]
     return nn.Sequential(*layers)
+
+
+class Student(nn.Module):
+    """A policy that learns from what others would do.
+
+    Args:
+        sizes: Of the observation, the hidden layers and the action.
+        limit: Largest size of an element of an action, which it cannot go beyond [-]; None: it knows of none.
+    """
+
+    def __init__(self, sizes: Sequence[int], limit: float | None = None) -> None:
+        super().__init__()
+        self.seen, self.limit = sizes[0], limit
+        self.normalizer, self.layers = Normalizer(sizes[0]), mlp(sizes, last_gain=0.01)  # near zero at first
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        """Actions (N, A) of observations (N, D); what a critic sees besides is left unseen."""
+        action = self.layers(self.normalizer(observation[..., :self.seen]))
+        return action if self.limit is None else self.limit * torch.tanh(action)
 
 
 class PolicyNetwork(nn.Module):

@@ -53,4 +53,4 @@ def find_method(name: str, where: str = '') -> Method:
         raise UnknownNameError('method', name, METHODS, where=where)
     module, learner = METHODS[name]
     made = getattr(importlib.import_module(f'{_METHODS}.{module}'), learner)
-    return Method(settings=made.Settings, make=made, learns_from=getattr(made, 'learns_from', None))
+    return Method(settings=made.Settings, make=made, learns_from=made.learns_from)

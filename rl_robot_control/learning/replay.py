@@ -1,4 +1,4 @@
-"""Replay buffers as tensors, for checkpoints."""
+"""What is remembered to learn from, as checkpoints can hold it: rows of tensors, and the library's replay buffers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,50 @@ import torch
 from stable_baselines3.common.buffers import ReplayBuffer
 
 _LEFT_OUT = ('infos',)  # empty, one dict per step
+
+
+class Rows:
+    """The latest rows of named tensors, which checkpoints can hold.
+
+    Args:
+        widths: Number of columns by name.
+        capacity: Most rows; the oldest give way.
+    """
+
+    def __init__(self, widths: dict[str, int], capacity: int) -> None:
+        self._values = {name: torch.zeros(capacity, width) for name, width in widths.items()}
+        self._capacity, self._next, self._filled = capacity, 0, 0
+
+    def __len__(self) -> int:
+        return self._filled
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        """All rows (M, ·) of a name, in no particular order once the oldest were overwritten; not a copy."""
+        return self._values[name][:self._filled]
+
+    def add(self, **rows: torch.Tensor) -> None:
+        """Append rows (B, ·), or (B,) where there is one column."""
+        count = len(next(iter(rows.values())))
+        index = (self._next + torch.arange(count)) % self._capacity
+        for name, value in rows.items():
+            self._values[name][index] = value.detach().reshape(count, -1).float()
+        self._next = (self._next + count) % self._capacity
+        self._filled = min(self._capacity, self._filled + count)
+
+    def latest(self, count: int) -> torch.Tensor:
+        """Indices (B,) of the rows that were added last."""
+        return (self._next - 1 - torch.arange(min(count, self._filled))) % self._capacity
+
+    def saved(self) -> dict[str, Any]:
+        """Plain data and tensors."""
+        return {'values': {name: self[name].clone() for name in self._values}, 'next': self._next}
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Take back what ``saved`` gave, from rows of the same capacity."""
+        for name, value in saved['values'].items():
+            self._values[name][:len(value)] = value
+            self._filled = len(value)
+        self._next = saved['next']
 
 
 def saved_buffer(buffer: ReplayBuffer) -> dict[str, Any]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from rl_robot_control.envs import RobotVectorEnv
+from rl_robot_control.learning.networks import Actor
+from rl_robot_control.learning.run_folder import RunFolder
+from rl_robot_control.learning.run_policy import run_policy
 from rl_robot_control.learning.world import World
+
+SEED = 1_000_003  # far from those of training
 
 
 class Acting(Protocol):
@@ -52,7 +58,7 @@ class RandomActor:
         """Nothing to forget."""
 
 
-def score(actor: Acting, env: RobotVectorEnv, seed: int = 1_000_003) -> Score:
+def score(actor: Acting, env: RobotVectorEnv, seed: int = SEED) -> Score:
     """Let one episode of each robot of an environment come to its end.
 
     Args:
@@ -73,3 +79,19 @@ def score(actor: Acting, env: RobotVectorEnv, seed: int = 1_000_003) -> Score:
         running &= ~step.done
     return Score(mean_return=float(returns.mean()), success_rate=float(succeeded.mean()), length=float(lengths.mean()),
                  shield_correction_rate=corrected * world.task.control_period / float(lengths.sum()))
+
+
+def score_run(run: Path, env: RobotVectorEnv, seed: int = SEED) -> Score:
+    """Score the policy of a run's checkpoint on a task, which need not be the run's own.
+
+    Args:
+        run: Folder that ``train`` wrote.
+        env: See ``score``; it is closed.
+        seed: Of starts and commands.
+    """
+    folder = RunFolder(run)
+    try:
+        network, _ = run_policy(folder.settings(), folder.load(), env)
+        return score(Actor(network, env.num_envs), env, seed)
+    finally:
+        env.close()

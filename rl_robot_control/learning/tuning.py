@@ -21,20 +21,15 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from rl_robot_control.config import find_config, load_settings, to_plain
-from rl_robot_control.envs import RobotVectorEnv, make_backend
+from rl_robot_control.envs import make_vector_env
 from rl_robot_control.errors import LearningError, RobotControlError
 from rl_robot_control.files import write_whole
-from rl_robot_control.learning.networks import Actor
-from rl_robot_control.learning.run_folder import RunFolder
-from rl_robot_control.learning.run_policy import run_policy
-from rl_robot_control.learning.scoring import Score, score
+from rl_robot_control.learning.scoring import Score, score_run
 from rl_robot_control.learning.settings import TrainingSettings
 from rl_robot_control.learning.trainer import Progress, train
 from rl_robot_control.learning.tuning_journal import MARKS, held, open_study, sampler
 from rl_robot_control.learning.tuning_results import PICTURE, draw, ended, scored, write_tables
 from rl_robot_control.learning.tuning_space import Plan, load_tuning
-from rl_robot_control.robots import load_robot
-from rl_robot_control.tasks.task import load_task
 
 PLAN, LOG = 'study.yaml', 'study.log'
 _FAILURES = (RobotControlError, ValueError, RuntimeError, ArithmeticError)  # the others: libraries, on wild numbers
@@ -123,8 +118,6 @@ class _Search:
 
     def __init__(self, plan: Plan, folder: Path, trials: int, on_progress: Callable[[TuningProgress], None]) -> None:
         self.plan, self.folder, self.trials, self._show = plan, folder.resolve(), trials, on_progress
-        self.robot = load_robot(plan.robot)
-        self.task = load_task(plan.task, self.robot)
         self.study = open_study(plan, self.folder / LOG)
 
     def go(self) -> TuningResult:
@@ -193,13 +186,7 @@ class _Search:
 
     def _score(self, settings: TrainingSettings, run: Path) -> Score:
         """What a run's policy is worth without exploration; every trial meets the same episodes."""
-        episodes = self.plan.tuning.episodes
-        env = RobotVectorEnv(make_backend(self.robot, self.task, episodes), self.task, settings.seed)
-        try:
-            network, _ = run_policy(settings, RunFolder(run).load(), env)
-            return score(Actor(network, episodes), env)
-        finally:
-            env.close()
+        return score_run(run, make_vector_env(settings.robot, settings.task, self.plan.tuning.episodes))
 
     def _report(self, steps: int, mean_return: float) -> None:
         self._show(TuningProgress(

@@ -17,7 +17,8 @@ from torch import nn
 from torch.nn import functional
 
 from rl_robot_control.config import settings
-from rl_robot_control.learning.learner import PositiveFloat, PositiveInt
+from rl_robot_control.learning.learner import PositiveFloat, PositiveInt, descend
+from rl_robot_control.learning.replay import Rows
 from rl_robot_control.learning.world import World
 
 LEAST_DEVIATION = 1e-4  # of an input or output: what never varied must not be blown up
@@ -66,50 +67,6 @@ class Columns:
             start += size
         learnt += range(start, world.whole.shape[1])
         return cls(learnt=learnt, action=action, action_scale=scale)
-
-
-class Rows:
-    """The latest rows of named tensors, which checkpoints can hold.
-
-    Args:
-        widths: Number of columns by name.
-        capacity: Most rows; the oldest give way.
-    """
-
-    def __init__(self, widths: dict[str, int], capacity: int) -> None:
-        self._values = {name: torch.zeros(capacity, width) for name, width in widths.items()}
-        self._capacity, self._next, self._filled = capacity, 0, 0
-
-    def __len__(self) -> int:
-        return self._filled
-
-    def __getitem__(self, name: str) -> torch.Tensor:
-        """All rows (M, ·) of a name, in no particular order once the oldest were overwritten; not a copy."""
-        return self._values[name][:self._filled]
-
-    def add(self, **rows: torch.Tensor) -> None:
-        """Append rows (B, ·), or (B,) where there is one column."""
-        count = len(next(iter(rows.values())))
-        index = (self._next + torch.arange(count)) % self._capacity
-        for name, value in rows.items():
-            self._values[name][index] = value.detach().reshape(count, -1).float()
-        self._next = (self._next + count) % self._capacity
-        self._filled = min(self._capacity, self._filled + count)
-
-    def latest(self, count: int) -> torch.Tensor:
-        """Indices (B,) of the rows that were added last."""
-        return (self._next - 1 - torch.arange(min(count, self._filled))) % self._capacity
-
-    def saved(self) -> dict[str, Any]:
-        """Plain data and tensors."""
-        return {'values': {name: self[name].clone() for name in self._values}, 'next': self._next}
-
-    def load(self, saved: dict[str, Any]) -> None:
-        """Take back what ``saved`` gave, from rows of the same capacity."""
-        for name, value in saved['values'].items():
-            self._values[name][:len(value)] = value
-            self._filled = len(value)
-        self._next = saved['next']
 
 
 class Ensemble(nn.Module):
@@ -239,9 +196,7 @@ class Dynamics(nn.Module):
         updates, losses = updates or self.rules.updates, []
         for _ in range(updates):
             loss = self._loss(rows, sample.gather(1, torch.randint(len(rows), (self.members, self.rules.batch))))
-            self._optimizer.zero_grad()
-            loss.backward()
-            self._optimizer.step()
+            descend(self._optimizer, loss)
             losses.append(loss.detach())
         return float(torch.stack(losses[updates // 2:]).mean())
 

@@ -17,23 +17,24 @@ from rl_robot_control.config import settings
 from rl_robot_control.errors import LearningError
 from rl_robot_control.learning.learner import (
     Fraction,
+    Learner,
     MethodSettings,
     PositiveFloat,
     PositiveInt,
     all_finite,
+    descend,
 )
-from rl_robot_control.learning.methods.dynamics import Rows
 from rl_robot_control.learning.methods.off_policy import continuous_policy
 from rl_robot_control.learning.methods.sb3 import Sb3Learner, WorldVecEnv, extractor, schedule
-from rl_robot_control.learning.networks import Actor, mlp
+from rl_robot_control.learning.networks import Actor, Student
 from rl_robot_control.learning.normalizer import Normalizer
 from rl_robot_control.learning.recording import Recording, load_recording
+from rl_robot_control.learning.replay import Rows
 from rl_robot_control.learning.teacher import open_teacher
 from rl_robot_control.learning.world import World
 
 HELD_OUT = 0.1  # share of the recorded episodes that only measure
 LEAST_SPREAD = 0.01  # of recorded actions, of their bound: one that never varied must not weigh without limit
-_LAST_GAIN = 0.01  # a fresh student stays near the default pose
 
 
 @settings
@@ -64,23 +65,7 @@ class Td3BcSettings(ImitationSettings):
     alpha: PositiveFloat = 2.5  # weight of the value against that of staying close to the recorded actions
 
 
-class Student(nn.Module):
-    """A policy of the deployable observation.
-
-    Args:
-        sizes: Of the observation, the hidden layers and the action.
-    """
-
-    def __init__(self, sizes: list[int]) -> None:
-        super().__init__()
-        self.normalizer, self.layers = Normalizer(sizes[0]), mlp(sizes, _LAST_GAIN)
-
-    def forward(self, observation: torch.Tensor) -> torch.Tensor:
-        """Actions (N, A) of observations (N, D)."""
-        return self.layers(self.normalizer(observation))
-
-
-class Imitation:
+class Imitation(Learner):
     """A student and its regression; see ``Learner``.
 
     Args:
@@ -106,13 +91,6 @@ class Imitation:
         self._student.load_state_dict(state['student'])
         self._optimizer.load_state_dict(state['optimizer'])
 
-    def memory(self) -> dict[str, Any]:
-        """See ``Learner.memory``: nothing."""
-        return {}
-
-    def recall(self, memory: dict[str, Any]) -> None:
-        """See ``Learner.recall``."""
-
     def shared(self) -> list[torch.Tensor]:
         """Parameters, the observation's statistics, Adam's moments."""
         tensors = list(self._student.state_dict().values())
@@ -137,7 +115,7 @@ class Imitation:
         for _ in range(rules.updates):
             index = torch.randint(len(observation), (rules.batch,))
             loss = functional.mse_loss(self._student(observation[index]), label[index])
-            _descend(self._optimizer, loss)
+            descend(self._optimizer, loss)
             total += loss.item()
         return {'imitation_loss': total / rules.updates, 'learning_rate': rate}
 
@@ -159,10 +137,9 @@ class BehaviourCloning(Imitation):
 
     def __init__(self, rules: ImitationSettings, world: World) -> None:
         super().__init__(rules, world)
-        if world.teacher is None:  # a loaded policy needs none
+        recording = _recording(world)
+        if recording is None:
             return
-        recording = load_recording(world.teacher)
-        recording.check_fits(world)
         held_out = torch.from_numpy(_held_out(recording))
         observation, label = torch.from_numpy(recording.observation), torch.from_numpy(recording.label)
         self._lessons, self._exam = (observation[~held_out], label[~held_out]), (observation[held_out], label[held_out])
@@ -254,9 +231,8 @@ class OfflineTd3Bc(Sb3Learner):
             'MlpPolicy', env, alpha=rules.alpha, learning_rate=schedule(rules.learning_rate, rules.final_learning_rate),
             buffer_size=1, batch_size=rules.batch, tau=rules.smoothing, gamma=rules.discount, policy_kwargs=policy,
             device='cpu'))
-        if world.teacher is not None:  # a loaded policy needs none
-            recording = load_recording(world.teacher)
-            recording.check_fits(world)
+        recording = _recording(world)
+        if recording is not None:
             normalizer.update(torch.from_numpy(recording.observation))
             self.model.replay_buffer = _replay(recording, self.model)
             self.model.spread = torch.from_numpy(self.model.replay_buffer.actions[:, 0].std(axis=0)).clamp(LEAST_SPREAD)
@@ -298,11 +274,11 @@ class Td3Bc(TD3):
             batch = self.replay_buffer.sample(batch_size)
             loss = self._critic_loss(batch)
             values.append(loss.detach())
-            _descend(self.critic.optimizer, loss)
+            descend(self.critic.optimizer, loss)
             if self._n_updates % self.policy_delay == 0:
                 value, distance = self._actor_losses(batch)
                 apart.append(distance.detach())
-                _descend(self.actor.optimizer, value + distance)
+                descend(self.actor.optimizer, value + distance)
                 polyak_update(self.critic.parameters(), self.critic_target.parameters(), self.tau)
                 polyak_update(self.actor.parameters(), self.actor_target.parameters(), self.tau)
         for name, losses in (('critic', values), ('imitation', apart)):
@@ -324,6 +300,19 @@ class Td3Bc(TD3):
         value = self.critic.q1_forward(batch.observations, action)
         apart = functional.mse_loss(action / self.spread, batch.actions / self.spread)
         return -self.alpha * value.mean() / value.detach().abs().mean().clamp(min=1e-6), apart
+
+
+def _recording(world: World) -> Recording | None:
+    """What the world's teacher recorded; None: a loaded policy needs none.
+
+    Raises:
+        LearningError: It does not fit the world.
+    """
+    if world.teacher is None:
+        return None
+    recording = load_recording(world.teacher)
+    recording.check_fits(world)
+    return recording
 
 
 def _replay(recording: Recording, model: TD3) -> ReplayBuffer:
@@ -352,9 +341,3 @@ def _let_act(network: nn.Module, world: World, horizon: int) -> None:
     actor = Actor(network, world.num_robots)
     for _ in range(horizon):
         world.step(actor(world.observation))
-
-
-def _descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()

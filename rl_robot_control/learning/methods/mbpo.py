@@ -15,8 +15,9 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from rl_robot_control.config import settings
 from rl_robot_control.learning.learner import PositiveInt, Share, all_finite
-from rl_robot_control.learning.methods.dynamics import Dynamics, DynamicsSettings, Rows, transitions
+from rl_robot_control.learning.methods.dynamics import Dynamics, DynamicsSettings, transitions
 from rl_robot_control.learning.methods.off_policy import Continuous, ContinuousSettings
+from rl_robot_control.learning.replay import Rows
 from rl_robot_control.learning.world import World
 
 

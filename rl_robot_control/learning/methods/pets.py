@@ -21,15 +21,18 @@ from torch.nn import functional
 
 from rl_robot_control.config import settings
 from rl_robot_control.learning.learner import (
+    Learner,
     MethodSettings,
     PositiveFloat,
     PositiveInt,
     Share,
     all_finite,
+    descend,
 )
-from rl_robot_control.learning.methods.dynamics import Dynamics, DynamicsSettings, Rows, transitions
-from rl_robot_control.learning.networks import mlp
+from rl_robot_control.learning.methods.dynamics import Dynamics, DynamicsSettings, transitions
+from rl_robot_control.learning.networks import Student, mlp
 from rl_robot_control.learning.normalizer import Normalizer
+from rl_robot_control.learning.replay import Rows
 from rl_robot_control.learning.world import World
 
 _VALUE_STEPS = 5  # imagined for a target of the value function
@@ -152,26 +155,6 @@ class Planner:
         return sequence[:, 0].clone()
 
 
-class Student(nn.Module):
-    """The policy that is deployed.
-
-    Args:
-        observations: D.
-        actions: A.
-        hidden: Sizes of the hidden layers.
-        limit: Largest size of an element of an action [-].
-    """
-
-    def __init__(self, observations: int, actions: int, hidden: list[int], limit: float) -> None:
-        super().__init__()
-        self.normalizer, self.limit, self.seen = Normalizer(observations), limit, observations
-        self.layers = mlp([observations, *hidden, actions], last_gain=0.01)
-
-    def forward(self, observation: torch.Tensor) -> torch.Tensor:
-        """Actions (N, A) of observations (N, D); what a critic sees besides is left unseen."""
-        return self.limit * torch.tanh(self.layers(self.normalizer(observation[..., :self.seen])))
-
-
 class Value(nn.Module):
     """What the student will earn, discounted, as the dynamics see it.
 
@@ -202,9 +185,7 @@ class Value(nn.Module):
             start = rows['observation'][torch.randint(len(rows), (batch,))]
             found = self.layers(self.normalizer(start)).squeeze(-1)
             loss = functional.mse_loss(found, self._target(start, dynamics, student) / self.scale)
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
+            descend(self.optimizer, loss)
             with torch.no_grad():
                 for slow, fast in zip(self.slow.parameters(), self.layers.parameters(), strict=True):
                     slow.lerp_(fast, _SMOOTHING)
@@ -223,7 +204,7 @@ class Value(nn.Module):
         return (total + self.discount ** _VALUE_STEPS * alive * self(state)).mean(dim=0)
 
 
-class Pets:
+class Pets(Learner):
     """Probabilistic ensembles with trajectory sampling, and a student of the planner; see ``Learner``.
 
     Model, planner and value function see what a critic may see; the student does not.
@@ -241,7 +222,7 @@ class Pets:
         self.dynamics = Dynamics.of(rules.dynamics, world)
         self.value = Value(whole, list(rules.hidden), rules.learning_rate, rules.planner.discount)
         self.planner = Planner(rules.planner, self.dynamics, world.num_robots, sizes[1], world.action_limit, self.value)
-        self.student = Student(*sizes, list(rules.hidden), world.action_limit)
+        self.student = Student([sizes[0], *rules.hidden, sizes[1]], world.action_limit)
         self._optimizer = torch.optim.Adam(self.student.parameters(), rules.learning_rate)
         self._seen = transitions(world, rules.buffer)
         self._lessons = Rows({'observation': whole, 'action': sizes[1]}, rules.lessons)
@@ -341,9 +322,7 @@ class Pets:
             index = torch.randint(len(observations), (self._rules.batch,))
             loss = functional.mse_loss(self.student(observations[index]) / self.student.limit,
                                        actions[index] / self.student.limit)
-            self._optimizer.zero_grad()
-            loss.backward()
-            self._optimizer.step()
+            descend(self._optimizer, loss)
             losses.append(loss.detach())
         return float(torch.stack(losses).mean())
 

@@ -13,7 +13,7 @@ from tensordict import TensorDict
 from torch import nn
 
 from rl_robot_control.config import settings
-from rl_robot_control.learning.learner import Fraction, MethodSettings, NotNegative, PositiveFloat, PositiveInt
+from rl_robot_control.learning.learner import Fraction, Learner, MethodSettings, NotNegative, PositiveFloat, PositiveInt
 from rl_robot_control.learning.networks import PolicyNetwork
 from rl_robot_control.learning.symmetry import PhaseMirror
 from rl_robot_control.learning.world import World
@@ -41,7 +41,7 @@ class PpoSettings(MethodSettings):
     privileged_policy: bool = False  # the policy sees what the critic sees: a teacher, which cannot be deployed
 
 
-class Ppo:
+class Ppo(Learner):
     """Proximal policy optimisation; its critic sees more than its policy, unless that is a teacher.
 
     Args:
@@ -107,13 +107,6 @@ class Ppo:
     def load(self, state: dict[str, Any]) -> None:
         """See ``Learner.load``."""
         self._ppo.load(state, None, strict=True)
-
-    def memory(self) -> dict[str, Any]:
-        """See ``Learner.memory``: nothing."""
-        return {}
-
-    def recall(self, memory: dict[str, Any]) -> None:
-        """See ``Learner.recall``."""
 
     def shared(self) -> list[torch.Tensor]:
         """Parameters, the observation's statistics, Adam's moments."""

@@ -13,11 +13,13 @@ from torch import nn
 from rl_robot_control.config import settings
 from rl_robot_control.learning.learner import (
     Fraction,
+    Learner,
     MethodSettings,
     NotNegative,
     PositiveFloat,
     PositiveInt,
     all_finite,
+    descend,
 )
 from rl_robot_control.learning.networks import mlp
 from rl_robot_control.learning.normalizer import Normalizer
@@ -53,7 +55,7 @@ class _Networks(nn.Module):
         return self.baseline(self.whole_normalizer(whole))[:, 0]
 
 
-class Reinforce:
+class Reinforce(Learner):
     """The policy gradient from whole returns; see ``Learner``.
 
     Args:
@@ -87,13 +89,6 @@ class Reinforce:
         """See ``Learner.load``."""
         self.networks.load_state_dict(state['networks'])
         self._optimizer.load_state_dict(state['optimizer'])
-
-    def memory(self) -> dict[str, Any]:
-        """See ``Learner.memory``: nothing."""
-        return {}
-
-    def recall(self, memory: dict[str, Any]) -> None:
-        """See ``Learner.recall``."""
 
     def shared(self) -> list[torch.Tensor]:
         """Parameters and the observation's statistics."""
@@ -133,7 +128,7 @@ class Reinforce:
     def _fit_baseline(self, whole: torch.Tensor, returns: torch.Tensor) -> float:
         for _ in range(self._rules.baseline_updates):
             loss = nn.functional.mse_loss(self.networks.value(whole), returns)
-            self._descend(loss)
+            descend(self._optimizer, loss, self._rules.gradient_clip)
         return float(loss.detach())
 
     def _climb(self, whole: torch.Tensor, actions: torch.Tensor, returns: torch.Tensor) -> dict[str, float]:
@@ -143,14 +138,8 @@ class Reinforce:
         distribution = self.networks.distribution(whole[:, :self._world.num_observations])
         entropy = distribution.entropy().sum(dim=-1).mean()
         loss = -(distribution.log_prob(actions).sum(dim=-1) * advantage).mean() - self._rules.entropy * entropy
-        self._descend(loss)
+        descend(self._optimizer, loss, self._rules.gradient_clip)
         return {'policy_loss': float(loss.detach()), 'entropy': float(entropy.detach())}
-
-    def _descend(self, loss: torch.Tensor) -> None:
-        self._optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.networks.parameters(), self._rules.gradient_clip)
-        self._optimizer.step()
 
 
 def discounted(rewards: np.ndarray, ends: np.ndarray, beyond: np.ndarray, discount: float) -> np.ndarray:

@@ -20,7 +20,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
-from rl_robot_control.learning.learner import all_finite
+from rl_robot_control.learning.learner import Learner, all_finite
 from rl_robot_control.learning.normalizer import Normalizer
 from rl_robot_control.learning.world import World
 
@@ -111,7 +111,7 @@ class WorldVecEnv(VecEnv):
         return [False] * self.num_envs
 
 
-class Sb3Learner:
+class Sb3Learner(Learner):
     """What all algorithms of Stable-Baselines3 share; see ``Learner``.
 
     Args:
@@ -134,13 +134,6 @@ class Sb3Learner:
         """See ``Learner.load``."""
         _load_networks(self.model, state['networks'])
         self.model.num_timesteps, self.model._n_updates = state['timesteps'], state['updates']
-
-    def memory(self) -> dict[str, Any]:
-        """See ``Learner.memory``: nothing."""
-        return {}
-
-    def recall(self, memory: dict[str, Any]) -> None:
-        """See ``Learner.recall``."""
 
     def shared(self) -> list[torch.Tensor]:
         """Parameters and buffers; every worker's optimiser keeps its own moments."""

@@ -12,7 +12,15 @@ from torch import nn
 from rl_robot_control.config import settings
 from rl_robot_control.errors import ConfigurationError
 from rl_robot_control.learning.actions import action_grid
-from rl_robot_control.learning.learner import Fraction, MethodSettings, NotNegative, PositiveFloat, PositiveInt, Share
+from rl_robot_control.learning.learner import (
+    Fraction,
+    Learner,
+    MethodSettings,
+    NotNegative,
+    PositiveFloat,
+    PositiveInt,
+    Share,
+)
 from rl_robot_control.learning.world import World
 
 MOST_CELLS = 2_000_000  # of a table
@@ -36,7 +44,7 @@ class TabularSettings(MethodSettings):
     gradient: PositiveFloat = 1.0  # bound on a temporal-difference error
 
 
-class TabularQ:
+class TabularQ(Learner):
     """Q-learning with a table; see ``Learner``.
 
     Args:
@@ -101,10 +109,6 @@ class TabularQ:
     def shared(self) -> list[torch.Tensor]:
         """The table; the workers' counts stay their own."""
         return [torch.from_numpy(self._values)]
-
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """See ``Learner.parameters``."""
-        return {}
 
     def finite(self) -> bool:
         """See ``Learner.finite``."""

@@ -9,9 +9,10 @@ import torch
 from rl_robot_control.envs import make_vector_env
 from rl_robot_control.learning import settings as algorithm_settings
 from rl_robot_control.learning.export_run import export_run
-from rl_robot_control.learning.methods.dynamics import Columns, Dynamics, DynamicsSettings, Rows
+from rl_robot_control.learning.methods.dynamics import Columns, Dynamics, DynamicsSettings
 from rl_robot_control.learning.methods.mbpo import _guess
 from rl_robot_control.learning.methods.pets import Planner, PlannerSettings
+from rl_robot_control.learning.replay import Rows
 from rl_robot_control.learning.run_folder import RunFolder
 from rl_robot_control.learning.settings import TrainingSettings
 from rl_robot_control.learning.trainer import train
