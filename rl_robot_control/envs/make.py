@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from rl_robot_control.backends.mujoco import MujocoBackend
@@ -34,7 +33,7 @@ def make_backend(robot: RobotModel, task: Task, num_robots: int, physics: Physic
     limits, held = ShieldLimits.from_robot(robot), task.settings.base == 'held'
     if held:
         backend.hold_base(True)
-        limits = dataclasses.replace(limits, unloaded=None)  # feet that hang touch nothing, and nothing is wrong
+        limits = limits.hanging()
     return ShieldedBackend(backend, make_shield(robot, task.control_period, num_robots, limits=limits,
                                                 distances=physics.collisions == 'full'))  # else links pass each other
 

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,7 +23,7 @@ from rl_robot_control.learning.registry import find_method
 from rl_robot_control.learning.run_folder import RunFolder
 from rl_robot_control.learning.settings import TrainingSettings, load_algorithm
 from rl_robot_control.learning.workers import Alone, team
-from rl_robot_control.learning.world import World
+from rl_robot_control.learning.world import World, mean
 from rl_robot_control.robots import load_robot
 from rl_robot_control.robots.model import match_names
 from rl_robot_control.tasks.task import Task, load_tasks
@@ -188,7 +187,7 @@ class _Run:
             writer.close()
             self.world.env.close()
         return TrainingResult(run_folder=self.folder.path, steps=self.steps, minutes=self.seconds / 60,
-                              mean_return=_mean(self.world.returns), finished=finished)
+                              mean_return=mean(self.world.returns), finished=finished)
 
     def follow(self) -> None:
         """Learn along with worker 0 until it stops."""
@@ -270,8 +269,8 @@ class _Run:
         self.steps, self.seconds = self.steps + taken, self.seconds + elapsed
         return Progress(
             steps=self.steps, total_steps=self.total_steps, minutes=self.seconds / 60,
-            mean_return=_mean(world.returns), success_rate=_mean(world.successes), mean_reward=tally.reward / simulated,
-            episode_length=_mean(world.lengths), falls_per_minute=60 * tally.falls / simulated,
+            mean_return=mean(world.returns), success_rate=mean(world.successes), mean_reward=tally.reward / simulated,
+            episode_length=mean(world.lengths), falls_per_minute=60 * tally.falls / simulated,
             shield_correction_rate=tally.corrected / max(1, tally.steps), steps_per_second=taken / elapsed), losses
 
     def _budget_share(self) -> float:
@@ -315,10 +314,6 @@ def _noted_interrupts(paused: threading.Event) -> Iterator[threading.Event]:
             signal.signal(signal.SIGUSR1, usual)
         if before is not signal.SIG_IGN and before is not None:
             signal.signal(signal.SIGINT, before)
-
-
-def _mean(values: deque) -> float:
-    return float(np.mean(values)) if values else float('nan')
 
 
 def _seed_libraries(seed: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,13 +31,18 @@ class Step:
     observation: np.ndarray  # (N, D) float32, to act on next
     privileged: np.ndarray  # (N, C) float32, likewise, for a critic
     following: np.ndarray  # (N, D) float32, what the actions led to: an episode's last observation where it ended
-    following_whole: np.ndarray  # (N, D + C) float32, likewise, and what only a critic may see of it
+    following_privileged: np.ndarray  # (N, C) float32, likewise, for a critic
     achieved: np.ndarray | None  # (N, 3) float32, the goal that the actions achieved; None: the task has no goal
 
     @property
     def done(self) -> BoolArray:
         """Which episodes ended (N,)."""
         return self.terminated | self.truncated
+
+    @property
+    def following_whole(self) -> np.ndarray:
+        """What the actions led to, and what only a critic may see of it (N, D + C), float32."""
+        return np.concatenate([self.following, self.following_privileged], axis=1)
 
 
 @dataclass
@@ -140,9 +145,8 @@ class World:
         self.privileged, self.achieved = info['privileged_observation'], info.get('achieved_goal')
         step = Step(reward=reward, terminated=terminated, truncated=truncated, succeeded=info['succeeded'],
                     corrected=info['shield_acted'], observation=self.observation, privileged=self.privileged,
-                    following=(following := _final(self.observation, info, 'final_obs')),
-                    following_whole=np.concatenate(
-                        [following, _final(self.privileged, info, 'final_privileged_observation')], axis=1),
+                    following=_final(self.observation, info, 'final_obs'),
+                    following_privileged=_final(self.privileged, info, 'final_privileged_observation'),
                     achieved=None if self.achieved is None else _final(self.achieved, info, 'final_achieved_goal'))
         self._count(step)
         return step
@@ -159,8 +163,8 @@ class World:
         if len(self._latest) < 2:
             return found | self.env.levels()
         for name, rows in self._latest.items():
-            found[f'mean_return_{name}'] = float(np.mean([row[0] for row in rows])) if rows else float('nan')
-            found[f'success_rate_{name}'] = float(np.mean([row[1] for row in rows])) if rows else float('nan')
+            found[f'mean_return_{name}'] = mean([row[0] for row in rows])
+            found[f'success_rate_{name}'] = mean([row[1] for row in rows])
         return found | self.env.levels()
 
     def _wait(self) -> None:
@@ -186,6 +190,11 @@ class World:
             done = np.flatnonzero(ended[rows]) + rows.start
             self._latest[name].extend(zip(self._return[done], step.succeeded[done], strict=True))
         self._return[ended] = self._length[ended] = 0.0
+
+
+def mean(values: Collection[float]) -> float:
+    """Their mean; NaN where there is none."""
+    return float(np.mean(values)) if values else float('nan')
 
 
 def _final(values: np.ndarray, info: dict, key: str) -> np.ndarray:

@@ -166,7 +166,7 @@ class ShieldNode(Node):
         limits = ShieldLimits.from_robot(dataclasses.replace(self._robot, stiffness=np.array(stiffness),
                                                              damping=np.array(damping)))
         if not self._settings.check_unloaded:
-            limits = dataclasses.replace(limits, unloaded=None)
+            limits = limits.hanging()
         return limits if self.lockstep else real_time_limits(limits)
 
     def _on_change(self, changes: dict[str, Any]) -> None:

@@ -101,6 +101,10 @@ class ShieldLimits:
         """Whether any check of contacts is configured."""
         return bool(self.contact_frames) and not (self.contact_force is self.unloaded is None)
 
+    def hanging(self) -> ShieldLimits:
+        """The same for a robot that hangs: its feet touch nothing, and nothing is wrong."""
+        return dataclasses.replace(self, unloaded=None)
+
     @property
     def num_joints(self) -> int:
         """J."""

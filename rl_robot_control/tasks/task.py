@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -316,27 +318,34 @@ def read_task(path: Path) -> dict[str, Any]:
     Raises:
         ConfigurationError: A file cannot be read, is no mapping, or extends itself.
     """
-    data, seen = load_yaml(path), [path.resolve()]
-    while isinstance(data, dict) and 'extends' in data:
-        path = find_config('tasks', str(data.pop('extends')))
-        if path.resolve() in seen:
-            raise ConfigurationError(f"{path}: 'extends' leads back to itself; remove it in one of the files.")
-        seen.append(path.resolve())
-        data = _laid_over(load_yaml(path), data)
-    return data
+    layers = [data for _, data in _ancestry(path)]
+    return functools.reduce(lambda above, below: _laid_over(below, above), layers)
 
 
 def lineage(name: str) -> list[str]:
     """Names of a task and of those that it extends, the task first; of a set those of its first task."""
-    path, names = find_config('tasks', name), []
-    while path.stem not in names:
-        names.append(path.stem)
+    chain = list(_ancestry(find_config('tasks', name)))
+    names, (_, last) = [path.stem for path, _ in chain], chain[-1]
+    return names + (lineage(last['members'][0]) if is_set(last) and last['members'] else [])
+
+
+def _ancestry(path: Path) -> Iterator[tuple[Path, Any]]:
+    """A task's file and those that it extends one after the other, with what each says by itself.
+
+    Raises:
+        ConfigurationError: A file cannot be read, or extends itself.
+    """
+    seen: list[Path] = []
+    while True:
+        if path.resolve() in seen:
+            raise ConfigurationError(f"{path}: 'extends' leads back to itself; remove it in one of the files.")
+        seen.append(path.resolve())
         data = load_yaml(path)
-        following = data.get('extends') or next(iter(data.get('members', [])), None) if isinstance(data, dict) else None
+        following = data.pop('extends', None) if isinstance(data, dict) else None
+        yield path, data
         if following is None:
-            break
-        path = find_config('tasks', following)
-    return names
+            return
+        path = find_config('tasks', str(following))
 
 
 def _laid_over(below: Any, above: Any) -> Any:

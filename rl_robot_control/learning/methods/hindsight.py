@@ -36,7 +36,20 @@ class HindsightSettings(ContinuousSettings):
 
 
 class GoalVecEnv(WorldVecEnv):
-    """A world whose observation comes with the goal that is asked for and the one that is achieved."""
+    """A world whose observation comes with the goal that is asked for and the one that is achieved.
+
+    Args:
+        world: The world.
+        normalizer: See ``WorldVecEnv``.
+
+    Attributes:
+        columns: Where the goal stands in the observation.
+        scale: By which it is multiplied there.
+    """
+
+    def __init__(self, world: World, normalizer: Normalizer) -> None:
+        self.columns, self.scale = goal_columns(world)
+        super().__init__(world, normalizer)
 
     @staticmethod
     def offered(world: World, whole: bool) -> spaces.Dict:
@@ -49,9 +62,9 @@ class GoalVecEnv(WorldVecEnv):
         """Rewards (B,) of goals (B, 3)."""
         return self.world.task.goal_reward(achieved, desired)
 
-    def _seen(self, observation: np.ndarray, achieved: np.ndarray | None) -> dict[str, np.ndarray]:
-        return {'observation': super()._seen(observation, achieved), 'achieved_goal': achieved,
-                'desired_goal': goal_of(observation, *goal_columns(self.world))}
+    def _offer(self, observation: np.ndarray, achieved: np.ndarray | None) -> dict[str, np.ndarray]:
+        return {'observation': observation, 'achieved_goal': achieved,
+                'desired_goal': goal_of(observation, self.columns, self.scale)}
 
 
 class GoalFeatures(BaseFeaturesExtractor):
@@ -90,11 +103,10 @@ class Hindsight(OffPolicy):
 
     def __init__(self, rules: HindsightSettings, world: World) -> None:
         check_goal(world)
-        self._columns, self._scale = goal_columns(world)
         normalizer = Normalizer(world.num_observations)
         env = GoalVecEnv(world, normalizer)
         features = {'features_extractor_class': GoalFeatures, 'features_extractor_kwargs': {
-            'normalizer': normalizer, 'columns': self._columns, 'scale': self._scale}}
+            'normalizer': normalizer, 'columns': env.columns, 'scale': env.scale}}
         super().__init__(rules, env, make_continuous(
             rules, env, 'MultiInputPolicy', policy_kwargs=features, replay_buffer_class=HerReplayBuffer,
             replay_buffer_kwargs={'n_sampled_goal': rules.relabelled, 'goal_selection_strategy': 'future'}))
@@ -114,7 +126,7 @@ class Hindsight(OffPolicy):
 
     def policy(self) -> nn.Module:
         """See ``Learner.policy``."""
-        return _Split(continuous_policy(self.model), self._columns, self._scale)
+        return _Split(continuous_policy(self.model), self._env.columns, self._env.scale)
 
     def recall(self, memory: dict[str, Any]) -> None:
         """See ``Learner.recall``; episodes that the interruption cut off end there."""

@@ -72,7 +72,9 @@ class WorldVecEnv(VecEnv):
     def reset(self) -> Any:
         """The present observations; the world starts episodes by itself."""
         world = self.world
-        return self._seen(world.whole if self._whole else world.observation, world.achieved)
+        observation = world.whole if self._whole else world.observation
+        self.normalizer.update(torch.as_tensor(observation))
+        return self._offer(observation, world.achieved)
 
     def step_async(self, actions: np.ndarray) -> None:
         """Take the next actions."""
@@ -81,14 +83,15 @@ class WorldVecEnv(VecEnv):
     def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict]]:
         """Step the world."""
         step = self.world.step(self._next)
-        infos = [_NOTHING] * self.num_envs
-        final = self._seen(step.following_whole if self._whole else step.following, step.achieved)
-        for i in np.flatnonzero(step.done):
+        infos, ended = [_NOTHING] * self.num_envs, np.flatnonzero(step.done)
+        if ended.size:
+            final = self._offer(step.following_whole if self._whole else step.following, step.achieved)
+        for i in ended:
             infos[i] = {'terminal_observation': _row(final, i), 'TimeLimit.truncated': bool(step.truncated[i])}
         return (self.reset(), step.reward.astype(np.float32), step.done, infos)
 
-    def _seen(self, observation: np.ndarray, achieved: np.ndarray | None) -> Any:
-        self.normalizer.update(torch.as_tensor(observation))
+    def _offer(self, observation: np.ndarray, achieved: np.ndarray | None) -> Any:
+        """Observations in the form of the space."""
         return observation
 
     def close(self) -> None:
