@@ -12,13 +12,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import fcntl
 import json
 import os
 import platform
 import queue
+import shutil
+import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,13 +29,12 @@ from typing import Any
 
 import numpy as np
 
-from rl_robot_control.config import config_names
 from rl_robot_control.envs import RobotVectorEnv, make_training_env
 from rl_robot_control.files import write_whole
-from rl_robot_control.learning.run_folder import RunFolder
+from rl_robot_control.learning.run_folder import SETTINGS, RunFolder
 from rl_robot_control.learning.scoring import Acting, RandomActor, Score, score, score_run
 from rl_robot_control.learning.settings import TrainingSettings
-from rl_robot_control.learning.trainer import train
+from rl_robot_control.learning.trainer import Progress, train
 from rl_robot_control.robots import load_robot
 from rl_robot_control.tasks.task import load_member, load_task
 
@@ -72,14 +73,32 @@ def scoring_env(task: str, member: str | None = None) -> RobotVectorEnv:
     return make_training_env(tasks, EPISODES, 0, stagger=False)
 
 
-def fit(task: str, algorithm: str, seed: int, out: Path, steps: int, **more: Any) -> Path:
-    """Train; returns the run's folder."""
+def fit(task: str, algorithm: str, seed: int, out: Path, steps: int | None, *, until: float = np.inf,
+        warm_start: Path | None = None, **more: Any) -> Path:
+    """Train, or go on training; returns the run's folder.
+
+    Args:
+        until: Steps after which to stop short of the budget, whose schedules the run follows.
+    """
+    def stop(progress: Progress) -> None:
+        if progress.steps >= until:
+            raise KeyboardInterrupt  # keeps the checkpoint
+
     workers = 1 if algorithm != 'a3c' else None  # two trials share the two cores
-    settings = {'robot': robot_of(task), 'task': task, 'algorithm': algorithm, 'seed': seed, 'steps': steps,
-                'workers': workers} | more
-    warm_start = settings.pop('warm_start', None)
-    train(TrainingSettings(**settings), out, warm_start=warm_start, resume=(out / 'settings.yaml').is_file())
+    settings = TrainingSettings(robot=robot_of(task), task=task, algorithm=algorithm, seed=seed, steps=steps,
+                                workers=workers, **more)
+    train(settings, out, warm_start=warm_start, resume=(out / SETTINGS).is_file(), on_progress=stop)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the stop left it ignored
     return out
+
+
+def fit_once(task: str, seed: int, out: Path, steps: int) -> Path:
+    """A run of PPO that several rows begin with: trained by the trial that comes first; returns its folder."""
+    run = out.parent / 'shared' / f'{task}_{seed}_{steps}'
+    run.parent.mkdir(parents=True, exist_ok=True)
+    with run.with_suffix('.lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # let go of by the kernel, however a trial ends
+        return fit(task, 'ppo', seed, run, steps)
 
 
 def rate(run: Path, task: str, member: str | None = None) -> Score:
@@ -150,16 +169,15 @@ def push_script(seen: np.ndarray) -> np.ndarray:
 SCRIPTS = {'joint_servo': servo_script, 'balance': balance_script, 'push': push_script, 'table_push': push_script}
 
 
-def learns(task: str, algorithm: str, steps: int, share: float, family: str, **more: Any) -> Row:
+def learns(task: str, algorithm: str, steps: int, share: float, family: str) -> Row:
     """A method on a task: how far it gets from random (0) toward a good policy (1)."""
     def trial(seed: int, out: Path) -> dict[str, float]:
-        began = time.monotonic()
-        run = fit(task, algorithm, seed, out / 'run', steps, **more)
-        seconds = time.monotonic() - began
+        run = fit_once(task, seed, out, steps) if algorithm == 'ppo' else fit(task, algorithm, seed, out / 'run', steps)
         found, chance, script = rate(run, task), at_random(task), scripted(task)
+        checkpoint = RunFolder(run).load()
         numbers = {'return': found.mean_return, 'random': chance.mean_return, 'success': found.success_rate,
                    'share': (found.mean_return - chance.mean_return) / (GOOD[task] - chance.mean_return),
-                   'steps': RunFolder(run).load()['steps'], 'seconds': seconds}
+                   'steps': checkpoint['steps'], 'seconds': checkpoint['seconds']}
         return numbers | ({} if script is None else {'script': script.mean_return})
     return Row(name=f'{algorithm}_{task}', family=family, what=f'`{algorithm}` on `{task}`', trial=trial,
                shown=('return', 'random', 'script', 'success', 'steps', 'seconds'),
@@ -170,12 +188,11 @@ def learns(task: str, algorithm: str, steps: int, share: float, family: str, **m
 def hindsight(task: str, steps: int, least: float, most: float) -> Row:
     """Hindsight beside plain SAC on a sparse task."""
     def trial(seed: int, out: Path) -> dict[str, float]:
-        began, script = time.monotonic(), scripted(task)
-        her = rate(fit(task, 'her', seed, out / 'her', steps), task).success_rate
-        seconds = time.monotonic() - began
-        plain = rate(fit(task, 'sac', seed, out / 'sac', steps), task).success_rate
-        numbers = {'success': her, 'SAC': plain, 'random': at_random(task).success_rate, 'steps': steps,
-                   'seconds': seconds}
+        her, plain = fit(task, 'her', seed, out / 'her', steps), fit(task, 'sac', seed, out / 'sac', steps)
+        script = scripted(task)
+        numbers = {'success': rate(her, task).success_rate, 'SAC': rate(plain, task).success_rate,
+                   'random': at_random(task).success_rate, 'steps': steps,
+                   'seconds': RunFolder(her).load()['seconds']}
         return numbers | ({} if script is None else {'script': script.success_rate})
     return Row(name=f'her_{task}', family='goals', what=f'`her` on sparse `{task}`', trial=trial,
                shown=('success', 'SAC', 'random', 'script', 'steps', 'seconds'),
@@ -183,15 +200,18 @@ def hindsight(task: str, steps: int, least: float, most: float) -> Row:
                met=lambda mean: mean['success'] >= least and mean['SAC'] <= most)
 
 
-def randomised(task: str, algorithm: str, steps: int) -> Row:
-    """Learning in worlds that differ beside learning in one, both scored where worlds differ."""
+def randomised(task: str, steps: int, more_steps: int) -> Row:
+    """Going on in worlds that differ beside going on in one, both scored where worlds differ."""
+    robust = f'{task}_robust'
+
     def trial(seed: int, out: Path) -> dict[str, float]:
-        robust = f'{task}_robust'
-        varied, plain = fit(robust, algorithm, seed, out / 'a', steps), fit(task, algorithm, seed, out / 'b', steps)
+        start = fit_once(task, seed, out, steps)
+        varied = fit(robust, 'ppo', seed, out / 'varied', more_steps, warm_start=start)
+        plain = fit(task, 'ppo', seed, out / 'plain', more_steps, warm_start=start)
         return {'varied': rate(varied, robust).mean_return, 'plain': rate(plain, robust).mean_return,
                 'plain at home': rate(plain, task).mean_return, 'varied at home': rate(varied, task).mean_return,
-                'random': at_random(robust).mean_return, 'steps': steps}
-    return Row(name=f'randomised_{task}', family='domain randomisation', what=f'`{algorithm}` on `{task}_robust`',
+                'random': at_random(robust).mean_return, 'steps': steps + more_steps}
+    return Row(name=f'randomised_{task}', family='domain randomisation', what=f'`ppo` on `{task}`, then on `{robust}`',
                trial=trial, shown=('varied', 'plain', 'varied at home', 'plain at home', 'random', 'steps'),
                demand='better than learnt without, in perturbed worlds', met=lambda m: m['varied'] > m['plain'])
 
@@ -201,9 +221,10 @@ def first(task: str, judged: str, algorithm: str, seed: int, out: Path, piece: i
     """Steps after which a policy is good enough, infinite where it never is, and its return then."""
     value = -np.inf
     for i in range(1, pieces + 1):
-        value = rate(fit(task, algorithm, seed, out, i * piece), judged).mean_return
+        run = fit(task, algorithm, seed, out, pieces * piece, until=i * piece)
+        value = rate(run, judged).mean_return
         if value >= enough:
-            return i * piece, value
+            return RunFolder(run).load()['steps'], value
     return np.inf, value
 
 
@@ -254,15 +275,15 @@ def several(name: str, members: tuple[str, ...], algorithm: str, steps: int) -> 
 MULTI_ENVS = {'table_skills': 12, 'stand_walk': 128}
 
 
-def transferred(source: str, task: str, algorithm: str, steps: int, more_steps: int) -> Row:
+def transferred(source: str, task: str, steps: int, more_steps: int) -> Row:
     """Going on from a policy of another task beside beginning anew."""
     def trial(seed: int, out: Path) -> dict[str, float]:
-        start = fit(source, algorithm, seed, out / 'source', steps)
-        warm = fit(task, algorithm, seed, out / 'warm', more_steps, warm_start=start)
-        cold = fit(task, algorithm, seed, out / 'cold', more_steps)
+        start = fit_once(source, seed, out, steps)
+        warm = fit(task, 'ppo', seed, out / 'warm', more_steps, warm_start=start)
+        cold = fit(task, 'ppo', seed, out / 'cold', more_steps)
         return {'warm': rate(warm, task).mean_return, 'anew': rate(cold, task).mean_return,
                 'before': rate(start, task).mean_return, 'random': at_random(task).mean_return, 'steps': more_steps}
-    return Row(name=f'transfer_{source}_{task}', family='transfer', what=f'`{algorithm}`, `{source}` → `{task}`',
+    return Row(name=f'transfer_{source}_{task}', family='transfer', what=f'`ppo`, `{source}` → `{task}`',
                trial=trial, shown=('warm', 'anew', 'before', 'random', 'steps'),
                demand='better than anew with the same steps', met=lambda m: m['warm'] > m['anew'])
 
@@ -282,7 +303,7 @@ def taught(task: str, steps: int) -> tuple[Row, ...]:
     def recorded(algorithm: str) -> Callable[[int, Path], dict[str, float]]:
         def trial(seed: int, out: Path) -> dict[str, float]:
             from rl_robot_control.learning.recording import record_rollouts
-            expert = fit(task, 'ppo', seed, out / 'expert', steps)
+            expert = fit_once(task, seed, out, steps)
             recording = out / 'recording.npz'
             if not recording.is_file():
                 record_rollouts(expert, recording, 64, 0.1, seed)
@@ -316,11 +337,11 @@ ROWS = {row.name: row for row in (
     learns('reach', 'a2c', 400_000, 0.5, 'actor-critic'),
     learns('reach', 'a3c', 400_000, 0.5, 'actor-critic'),
     learns('reach', 'ppo', 200_000, 0.8, 'actor-critic'),
-    learns('reach', 'recurrent_ppo', 150_000, 0.5, 'actor-critic'),
+    learns('reach', 'recurrent_ppo', 100_000, 0.5, 'actor-critic'),
     learns('reach', 'sac', 20_000, 0.8, 'actor-critic'),
     learns('reach', 'td3', 20_000, 0.6, 'actor-critic'),
-    learns('reach', 'tqc', 20_000, 0.8, 'actor-critic'),
-    learns('reach', 'crossq', 20_000, 0.8, 'actor-critic'),
+    learns('reach', 'tqc', 15_000, 0.8, 'actor-critic'),
+    learns('reach', 'crossq', 15_000, 0.8, 'actor-critic'),
     learns('stand', 'ppo', 600_000, 0.5, 'actor-critic'),
     learns('walk', 'ppo', 1_000_000, 0.5, 'actor-critic'),
     learns('stand', 'sac', 20_000, 0.1, 'actor-critic'),
@@ -333,27 +354,27 @@ ROWS = {row.name: row for row in (
     sooner('balance', 'mbpo', 500, 'sac', 2_500, 8, 4.8),
     sooner('reach', 'mbpo', 1_000, 'sac', 2_500, 8, 2.2),
     hindsight('reach_sparse', 12_000, 0.9, 0.3),
-    hindsight('push', 30_000, 0.5, 0.3),
+    hindsight('push', 24_000, 0.5, 0.3),
     curriculum('reach_curriculum', 'reach', 'ppo', 15_000, 8, 4.5),
-    curriculum('walk_curriculum', 'walk_wide', 'ppo', 200_000, 5, 10.0),
-    randomised('reach', 'ppo', 200_000),
-    randomised('walk', 'ppo', 1_200_000),
+    curriculum('walk_curriculum', 'walk_wide', 'ppo', 200_000, 8, 20.0),
+    randomised('reach', 200_000, 100_000),
+    randomised('walk', 1_000_000, 400_000),
     several('table_skills', ('table_reach', 'table_push', 'table_hold'), 'sac', 8_000),
-    several('stand_walk', ('stand', 'walk'), 'ppo', 400_000),
-    transferred('stand', 'walk', 'ppo', 300_000, 300_000),
-    transferred('walk', 'walk_payload', 'ppo', 600_000, 200_000),
+    several('stand_walk', ('stand', 'walk'), 'ppo', 300_000),
+    transferred('stand', 'walk', 600_000, 300_000),
+    transferred('walk', 'walk_payload', 1_000_000, 200_000),
     *taught('reach', 200_000),
 )}
 
 
 def run_trial(name: str, seed: int, out: Path) -> None:
-    """One trial; leaves ``NAME_SEED.json``."""
-    with tempfile.TemporaryDirectory(prefix='algorithms_') as folder:
-        began, cpu = time.monotonic(), time.process_time()
-        numbers = ROWS[name].trial(seed, Path(folder))
-        numbers |= {'trial seconds': time.monotonic() - began, 'cpu seconds': time.process_time() - cpu}
-    out.mkdir(parents=True, exist_ok=True)
+    """One trial; leaves ``NAME_SEED.json``. What a killed one had learnt is gone on with."""
+    folder = out / 'runs' / f'{name}_{seed}'
+    began, cpu = time.monotonic(), time.process_time()
+    numbers = ROWS[name].trial(seed, folder)
+    numbers |= {'trial seconds': time.monotonic() - began, 'cpu seconds': time.process_time() - cpu}
     write_whole(out / f'{name}_{seed}.json', json.dumps(numbers).encode())
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def measure(names: Iterable[str], seeds: int, jobs: int, out: Path) -> None:
@@ -454,11 +475,14 @@ def main() -> None:
         return
     began = time.monotonic()
     measure(names, 1 if arguments.short else arguments.seeds, arguments.jobs, arguments.out)
-    lines = table(collected(names, arguments.out))
+    found = collected(names, arguments.out)
+    lines = table(found)
     print('\n'.join(lines))
     if arguments.into:
-        note = (f'`python benchmarks/algorithms.py --seeds {arguments.seeds}` on {platform.machine()} with two cores, '
-                f'{datetime.date.today()}; {len(config_names("algorithms"))} algorithms.')
+        hours = sum(trial['trial seconds'] for trials in found.values() for trial in trials) / 3600
+        note = (f'`python benchmarks/algorithms.py --seeds {arguments.seeds} --jobs {arguments.jobs}` on '
+                f'{platform.machine()} with {len(os.sched_getaffinity(0))} cores, {datetime.date.today()}: '
+                f'{hours / arguments.jobs:.1f} h. Seconds are of training alone, on one core.')
         write_into(arguments.into, lines, note)
     print(f'{(time.monotonic() - began) / 60:.1f} min', file=sys.stderr)
 

@@ -131,7 +131,7 @@ def test_a_curriculum_rises_falls_and_is_resumed():
 
 def test_a_task_at_a_level(g1):
     task = load_task('walk_curriculum', g1)
-    assert task.at_level(0.0).settings.command.params['vx'] == [0.3, 0.5]
+    assert task.at_level(0.0).settings.command.params['vx'] == [0.4, 0.9]
     assert task.at_level(1.0).settings.command.params['vx'] == task.settings.command.params['vx']
     assert task.at_level(0.5).settings.disturbances[0].params['speed'] == pytest.approx(0.15)
 
