@@ -25,11 +25,11 @@ setup: $(STAMP) ## prepare .venv (two to five minutes, once)
 demo: $(STAMP) ## learn to walk, train over topics, export, deploy, report: at most 6 minutes
 	@$(BIN)/python -m rl_robot_control demo
 
-# Those with processes that talk over DDS, some in real time, have the machine for themselves.
+# Those with processes that keep a robot's rates have the machine for themselves.
 test: $(STAMP) ## all tests
 ifeq ($(strip $(PYTEST_ARGS)),)
-	@$(PYTEST) -n 2 --dist loadfile test/unit test/contract
-	@$(PYTEST) test/ros test/ros2_launch
+	@$(PYTEST) -n 2 --dist loadfile -m "not realtime" test
+	@$(PYTEST) -m realtime test/ros test/ros2_launch
 else
 	@$(PYTEST) $(PYTEST_ARGS)
 endif

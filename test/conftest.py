@@ -1,9 +1,6 @@
 """What all tests share."""
 
 import importlib.util
-from pathlib import Path
-
-import pytest
 
 HAS_ROS = importlib.util.find_spec('rclpy') is not None
 collect_ignore_glob = [] if HAS_ROS else ['ros/*']
@@ -11,9 +8,3 @@ collect_ignore_glob = [] if HAS_ROS else ['ros/*']
 
 def pytest_report_header() -> str:
     return 'ROS 2: rclpy found' if HAS_ROS else 'ROS 2: rclpy is not installed, so the tests in test/ros are left out'
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent / 'ros' in item.path.parents:
-            item.add_marker('ros')

@@ -22,6 +22,8 @@ from rl_robot_control.ros.controllers import Aim, make_controller
 from rl_robot_control.ros.conversions import CommandCodec, MessageError
 from rl_robot_control.types import RobotState
 
+pytestmark = pytest.mark.realtime
+
 NS = 20_000_000  # a stamp [ns]
 
 

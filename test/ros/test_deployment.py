@@ -22,7 +22,8 @@ from rl_robot_control.shield.limits import ShieldLimits
 from rl_robot_control.types import JointCommand
 
 TIMEOUT = 60.0  # [s]
-pytestmark = pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='it looks for orphans in /proc')
+pytestmark = [pytest.mark.realtime, pytest.mark.skipif(not Path('/proc/self/stat').exists(),
+                                                       reason='it looks for orphans in /proc')]
 
 
 def test_drives_the_robot_and_stops_everything(tmp_path):

@@ -8,6 +8,8 @@ import pytest
 
 from rl_robot_control.config import config_directory
 
+pytestmark = pytest.mark.realtime
+
 
 def load(name):
     path = config_directory().parent / 'benchmarks' / f'{name}.py'

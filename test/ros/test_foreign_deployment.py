@@ -12,6 +12,8 @@ from rl_robot_control.bringup.deployment import deploy
 from rl_robot_control.policies.gate import read_policy
 from rl_robot_control.ros.command_profile import parse_profile
 
+pytestmark = pytest.mark.realtime
+
 WHEEL, POLICY = 'holosoma-inference==0.1.3', 'holosoma_inference/models/loco/g1_29dof/ppo_g1_29dof.onnx'
 
 

@@ -17,6 +17,8 @@ from rl_robot_control.errors import BackendError, BackendTimeoutError
 from rl_robot_control.robots import load_robot
 from rl_robot_control.ros import interface
 
+pytestmark = pytest.mark.realtime
+
 RAMPS = 'ramping from the measured pose'
 
 

@@ -18,6 +18,8 @@ from rl_robot_control.ros.conversions import CommandCodec
 from rl_robot_control.ros.markers import ABOVE, LIFETIME, MODES, Scene, SceneMarkers
 from rl_robot_control.shield import ShieldMode
 
+pytestmark = pytest.mark.realtime
+
 TIMEOUT = 20.0  # for anything that must happen, on a loaded machine [s]
 
 

@@ -17,6 +17,8 @@ from rl_robot_control.ros.conversions import CommandCodec
 from rl_robot_control.ros.processes import NodeGroup
 from rl_robot_control.ros.robot_operator import Operator
 
+pytestmark = pytest.mark.realtime
+
 
 class Rig:
     """Simulation and shield; this process is the policy."""

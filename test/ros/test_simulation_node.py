@@ -19,6 +19,8 @@ from rl_robot_control.ros import interface
 from rl_robot_control.ros.controllers import Aim, make_controller
 from rl_robot_control.ros.conversions import to_nanoseconds
 
+pytestmark = pytest.mark.realtime
+
 PERIOD = 20_000_000  # one control period [ns]
 
 

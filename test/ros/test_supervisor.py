@@ -21,6 +21,8 @@ from rl_robot_control.ros.robot_side import (
 )
 from rl_robot_control.ros.supervision import Watch
 
+pytestmark = pytest.mark.realtime
+
 TIMEOUT = 20.0  # for anything that must happen, on a loaded machine [s]
 
 

@@ -11,6 +11,8 @@ from rl_robot_control.robots import load_robot
 from rl_robot_control.ros import interface
 from rl_robot_control.tasks.task import load_task
 
+pytestmark = pytest.mark.realtime
+
 
 class Servo(torch.nn.Module):
     """Torque in proportion to the error and the velocity, with the rod's weight carried; see the task joint_servo."""
@@ -21,7 +23,6 @@ class Servo(torch.nn.Module):
         return ((2.0 * error - 2.5 * velocity + 0.44 * torch.sin(position)) / 1.5).clamp(-1.0, 1.0)
 
 
-@pytest.mark.ros
 def test_the_joint_turns_to_the_target_and_a_foreign_frame_is_refused(tmp_path):
     robot = load_robot('servo')
     task = load_task('joint_servo', robot)

@@ -16,6 +16,8 @@ from rl_robot_control.ros import interface
 from rl_robot_control.ros.processes import NodeGroup
 from rl_robot_control.ros.robot_operator import Operator
 
+pytestmark = pytest.mark.realtime
+
 TIMEOUT = 60.0  # for anything that must happen, on a loaded machine [s]
 ROBOTS = ('left', 'right')
 

@@ -17,6 +17,8 @@ from std_msgs.msg import Float64MultiArray, String
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.drive_codec import DriveCodec
 
+pytestmark = pytest.mark.realtime
+
 TIMEOUT = 20.0  # for anything that must happen, on a loaded machine [s]
 STIFF, DAMP = 80.0, 4.0
 FOLDER = str(Path(__file__).parent)

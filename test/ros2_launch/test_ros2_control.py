@@ -23,7 +23,7 @@ from rl_robot_control.ros.robot_operator import Operator  # noqa: E402
 
 TIMEOUT = 60.0  # for anything that must happen, on a loaded machine [s]
 CONTROLLER = 'joint_group_position_controller'
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.realtime, pytest.mark.timeout(240)]
 
 
 def states(operator: Operator) -> dict[str, str]:

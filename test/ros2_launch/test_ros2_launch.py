@@ -22,7 +22,7 @@ from rl_robot_control.ros.robot_operator import Operator  # noqa: E402
 
 FILES = sorted(path.name for path in (Path(__file__).resolve().parents[2] / 'launch').glob('*.launch.py'))
 TIMEOUT = 60.0  # for anything that must happen, on a loaded machine [s]
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.realtime, pytest.mark.timeout(240)]
 
 
 def nodes(operator: Operator) -> set[str]:
