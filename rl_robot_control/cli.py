@@ -56,6 +56,7 @@ class Where(str, enum.Enum):
 
     mujoco = 'mujoco'
     ros = 'ros'
+    realtime = 'realtime'
 
 
 class Budget(str, enum.Enum):
@@ -88,7 +89,9 @@ def train(
         robot: RobotOption = None,
         task: Annotated[str | None, typer.Option(help='Name in config/tasks, or path of a YAML file.')] = None,
         algorithm: Annotated[str | None, typer.Option(help='Name in config/algorithms; default ppo.')] = None,
-        backend: Annotated[Where | None, typer.Option(help='mujoco (default): in memory; ros: over topics.')] = None,
+        backend: Annotated[Where | None, typer.Option(help='mujoco (default): in memory; ros: over topics, in '
+                                                           'lock-step; realtime: over topics, and it does not wait, '
+                                                           'as a real robot.')] = None,
         budget: Annotated[Budget | None, typer.Option(help='hardware: one robot that moves to its starts by itself; by '
                                                            'default with sac_robot.')] = None,
         num_envs: Annotated[int | None, typer.Option(min=1, help='Robots; over topics there is one.')] = None,
@@ -120,6 +123,9 @@ def train(
         asked = {key: getattr(stored, key) for key in FIXED} | asked
     for name in ('robot', 'task'):
         _needed(name, asked.get(name), f'one of: {", ".join(_names(f"{name}s"))}')
+    if asked.get('backend') == 'realtime' and asked.setdefault('budget', 'hardware') != 'hardware':
+        raise ConfigurationError(f"--budget is '{asked['budget']}'; in real time no robot can be put where an episode "
+                                 'starts: leave it out, and it moves there.')
     if asked.get('backend') == 'ros' and asked.setdefault('num_envs', 1) != 1:
         raise ConfigurationError(f'--num-envs is {asked["num_envs"]}; over topics there is one robot: leave it out.')
     if asked.get('budget') == 'hardware':
@@ -517,6 +523,9 @@ def _robots(backend: str, robot: str, task: Any, logs: Path | None, training: bo
     from rl_robot_control.bringup.deployment import bring_up_lockstep, running_lockstep
     if backend == 'running':
         return running_lockstep(robot, control_period=loaded.control_period, gains=gains)
+    if backend == 'realtime':
+        from rl_robot_control.bringup.deployment import bring_up_real_time
+        return bring_up_real_time(robot, task, log_directory=logs)
     physics = loaded.settings.training_physics if training else loaded.settings.physics
     return bring_up_lockstep(robot, control_period=loaded.control_period, physics=physics, log_directory=logs,
                              held=loaded.settings.base == 'held', gains=gains)

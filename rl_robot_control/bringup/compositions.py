@@ -7,6 +7,7 @@ neither ROS nor launch.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from rl_robot_control.backends.physics import PhysicsSettings
@@ -102,6 +103,37 @@ def training(robot: str, task: str, learner: Mapping[str, Any], *, simulator: st
     nodes = lockstep(robot, loaded.control_period, loaded.settings.training_physics,
                      held=loaded.settings.base == 'held', simulator=simulator)
     return [*nodes, NodeSpec(name='training', parameters={'robot': robot, 'task': task, **learner})]
+
+
+def real_time(choice: RobotChoice, task: str, *, sim: str = 'mujoco') -> list[NodeSpec]:
+    """A robot in real time that learns a task without being put anywhere, its shield, the supervisor.
+
+    Args:
+        choice: The robot; its base is held or fixed in the task.
+        task: Name in ``config/tasks``, or path of a YAML file.
+        sim: ``mujoco``; else the robot is there, whatever it is.
+    """
+    loaded = load_task(task, choice.load())
+    held = loaded.settings.base == 'held'
+    robot = simulated_robot(choice, hold=held) if sim == 'mujoco' else [shield(choice)]
+    guard = robot[-1]
+    values = {**guard.parameters, 'control_period': loaded.control_period, 'check_unloaded': not held}
+    return [*robot[:-1], replace(guard, parameters=values), supervisor(choice)]
+
+
+def training_in_real_time(choice: RobotChoice, task: str, learner: Mapping[str, Any], *,
+                          sim: str = 'mujoco') -> list[NodeSpec]:
+    """What ``real_time`` gives, and the training node.
+
+    Args:
+        choice: The robot.
+        task: Name in ``config/tasks``, or path of a YAML file.
+        learner: Further parameters of the training node.
+        sim: See ``real_time``.
+    """
+    values = {**choice.parameters(), 'task': task, **learner, 'mode': 'realtime', 'budget': 'hardware'}
+    return [*real_time(choice, task, sim=sim),
+            NodeSpec(name='training', parameters=values, remappings=_state_topics(choice))]
 
 
 def deployment(policy: CheckedModel, choice: RobotChoice, inference: Mapping[str, Any] | None = None, *,

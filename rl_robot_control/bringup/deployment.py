@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rl_robot_control.backends.physics import PhysicsSettings
-from rl_robot_control.bringup.compositions import deployment, gain_parameters, lockstep, training
+from rl_robot_control.bringup.compositions import deployment, gain_parameters, lockstep, real_time, training
 from rl_robot_control.bringup.node_spec import NodeSpec
 from rl_robot_control.errors import BackendError, PolicyError
 from rl_robot_control.policies.gate import CheckedModel
@@ -29,9 +29,11 @@ from rl_robot_control.ros.command_profile import CommandProfile, Segment
 from rl_robot_control.ros.middleware import keep_to_this_machine
 from rl_robot_control.ros.processes import NodeGroup
 from rl_robot_control.ros.robot_operator import Operator
+from rl_robot_control.tasks.task import load_task
 
 if TYPE_CHECKING:
     from rl_robot_control.ros.backend import RosBackend
+    from rl_robot_control.ros.real_time_backend import RealTimeBackend
 
 START_TIMEOUT = 60.0  # for a node to appear: a loaded machine loads a robot's meshes slowly [s]
 WATCH_PERIOD = 0.2  # [s]
@@ -138,6 +140,34 @@ def bring_up_lockstep(robot: str, *, control_period: float, physics: PhysicsSett
     with NodeGroup(log_directory) as group:
         start_nodes(group, lockstep(robot, control_period, physics, held=held, policy=gains))
         backend = RosBackend(model, control_period, domain_id=group.domain.id, watch=group.check)
+        try:
+            yield backend
+        finally:
+            backend.close()
+
+
+@contextmanager
+def bring_up_real_time(robot: str, task: str, *, log_directory: Path | None = None) -> Iterator[RealTimeBackend]:
+    """Start the simulated robot, its shield and the supervisor in real time, each in a process of its own.
+
+    Args:
+        robot: Robot by name or file.
+        task: Task by name or file, which is to be learnt there.
+        log_directory: Folder for the processes' logs; None: a temporary one.
+
+    Yields:
+        The backend over topics; it is closed with the block, as are the processes.
+
+    Raises:
+        BackendError: A process ended or did not answer.
+    """
+    from rl_robot_control.ros.real_time_backend import RealTimeBackend
+    choice = RobotChoice(robot=robot)
+    model = choice.load()
+    with NodeGroup(log_directory) as group:
+        start_nodes(group, real_time(choice, task))
+        backend = RealTimeBackend(model, load_task(task, model).control_period, domain_id=group.domain.id,
+                                  watch=group.check)
         try:
             yield backend
         finally:

@@ -43,7 +43,7 @@ ARGUMENTS = {
     'task': Argument(default='walk', description='Name in config/tasks, or path of a YAML file'),
     'algorithm': Argument(default='ppo', description='Name in config/algorithms'),
     'budget': Argument(default='simulation', choices=('simulation', 'hardware'),
-                       description='With hardware the robot moves to where episodes start by itself'),
+                       description='With hardware, and in real time, the robot moves to its starts by itself'),
     'out': Argument(default='runs/training', description="The run's folder"),
     'resume': _flag('Go on with the run that the folder holds'),
     'seed': Argument(default='1', description='Source of everything random'),

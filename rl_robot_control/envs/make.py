@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rl_robot_control.backends.mujoco import MujocoBackend
@@ -76,10 +77,14 @@ def make_training_env(tasks: Sequence[Task], num_envs: int, seed: int, *, backen
         randomise: Vary starts and worlds, and disturb the robots.
 
     Raises:
-        ConfigurationError: The robots cannot be divided evenly, or a backend is given for several tasks.
+        ConfigurationError: The robots cannot be divided evenly, or a backend is given for several tasks or has
+            another control period.
     """
     if backend is not None and len(tasks) > 1:
         raise ConfigurationError(f'{len(tasks)} tasks together are learnt in memory only; leave the backend out.')
+    if backend is not None and not math.isclose(backend.control_period, tasks[0].control_period):
+        raise ConfigurationError(f"the backend's control period is {backend.control_period} s, and that of the task "
+                                 f"'{tasks[0].name}' {tasks[0].control_period} s; they must be the same.")
     if num_envs % len(tasks):
         raise ConfigurationError(f'{num_envs} robots cannot be divided evenly among {len(tasks)} tasks; give a '
                                  'multiple with --num-envs.')

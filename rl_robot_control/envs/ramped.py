@@ -21,6 +21,7 @@ class RampedBackend:
 
     Attributes:
         ramped: Time that ramps took so far, of all robots together [s].
+        paced: Whether the robot goes on while nobody steps it.
 
     Raises:
         ConfigurationError: The base is free.
@@ -34,7 +35,14 @@ class RampedBackend:
         self.num_robots, self.control_period = inner.num_robots, inner.control_period
         self.applied: FloatArray | None = None
         self.ramped = 0.0
+        self.paced = getattr(inner, 'paced', False)
+        self.show_target = getattr(inner, 'show_target', None)
         self._state: RobotState | None = None
+
+    @property
+    def late(self) -> int:
+        """How many steps found that their observation had grown old, where the robot goes on."""
+        return getattr(self.inner, 'late', 0)
 
     def reset(self, initial: InitialState, index: np.ndarray) -> RobotState:
         """See ``Backend.reset``: the joints move there; velocities at the start are not given."""

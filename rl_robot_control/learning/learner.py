@@ -38,6 +38,7 @@ class Learner(ABC):
 
     Settings: type[MethodSettings]
     learns_from: Literal['recording', 'teacher'] | None = None  # besides the world
+    in_real_time = False  # whether it steps on where the world does not wait, and learns between episodes
 
     @abstractmethod
     def iterate(self, share: float) -> dict[str, float]:

@@ -37,6 +37,7 @@ class Method:
     settings: type[MethodSettings]
     make: Callable[[MethodSettings, World], Learner]
     learns_from: Literal['recording', 'teacher'] | None  # besides the world
+    in_real_time: bool  # whether it can learn where the world does not wait
 
 
 def find_method(name: str, where: str = '') -> Method:
@@ -53,4 +54,4 @@ def find_method(name: str, where: str = '') -> Method:
         raise UnknownNameError('method', name, METHODS, where=where)
     module, learner = METHODS[name]
     made = getattr(importlib.import_module(f'{_METHODS}.{module}'), learner)
-    return Method(settings=made.Settings, make=made, learns_from=made.learns_from)
+    return Method(settings=made.Settings, make=made, learns_from=made.learns_from, in_real_time=made.in_real_time)

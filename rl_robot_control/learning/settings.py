@@ -19,7 +19,7 @@ class TrainingSettings:
     robot: str
     task: str
     algorithm: str = 'ppo'
-    backend: Literal['mujoco', 'ros'] = 'mujoco'
+    backend: Literal['mujoco', 'ros', 'realtime'] = 'mujoco'  # in memory; over topics in lock-step, or in real time
     budget: Literal['simulation', 'hardware'] = 'simulation'  # hardware: one robot, whose time is precious, and which
     # moves to where an episode starts by itself
     num_envs: PositiveInt | None = None  # in all workers together; null: the algorithm's default

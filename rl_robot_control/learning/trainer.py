@@ -78,7 +78,8 @@ def train(settings: TrainingSettings, out: Path, *, resume: bool = False, backen
     Raises:
         ConfigurationError: A name is unknown or a file is wrong.
         LearningError: The folder is occupied, holds no run to resume, or the parameters stopped being finite; or the
-            algorithm needs a teacher or recording that is missing or does not fit, or takes none.
+            algorithm needs a teacher or recording that is missing or does not fit, or takes none; or it cannot learn
+            on a backend that does not wait.
     """
     torch.set_num_threads(1)  # spinning OpenMP threads fight the physics threads
     folder = RunFolder(out)
@@ -87,6 +88,8 @@ def train(settings: TrainingSettings, out: Path, *, resume: bool = False, backen
     load_tasks(settings.task, load_robot(settings.robot))  # a wrong name is found before anything is started
     method, rules = load_algorithm(settings.algorithm, settings.task)
     _check_teacher(settings, find_method(method).learns_from)
+    if getattr(backend, 'paced', False):
+        _check_real_time(settings, find_method(method).in_real_time)
     alone = backend is not None or settings.budget == 'hardware'
     workers = 1 if alone else min(settings.workers or rules.workers, settings.num_envs or rules.num_envs)
     if not resume:
@@ -111,6 +114,17 @@ def _check_teacher(settings: TrainingSettings, learns_from: str | None) -> None:
     if learns_from == 'teacher' and given is None:
         raise LearningError(f"the algorithm '{name}' learns from a teacher, and there is none; give the folder of a "
                             'run or an exported .onnx file with --teacher.')
+
+
+def _check_real_time(settings: TrainingSettings, able: bool) -> None:
+    """Refuse what a robot that does not wait cannot be asked for."""
+    if settings.budget != 'hardware':
+        raise ConfigurationError('a robot in real time cannot be put where an episode starts; learn with --budget '
+                                 'hardware, by which it moves there.')
+    if not able:
+        raise LearningError(f"the algorithm '{settings.algorithm}' learns in the middle of an episode, while a robot "
+                            'in real time goes on; take one that learns between episodes, such as sac_robot, td3 or '
+                            'mbpo.')
 
 
 def _work(group: Alone, settings: TrainingSettings, folder: Path, resume: bool, warm_start: Path | None) -> None:

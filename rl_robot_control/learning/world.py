@@ -84,6 +84,7 @@ class World:
         self.on_pause: Callable[[bool], None] = lambda paused: None
         self.carried = 0.0  # time that a robot was used before this world was made [s]
         self._time = 0.0  # that one has been stepped for since [s]
+        self._rests = True  # every robot is where its episode begins
         self._tally = Tally()
         self._return, self._length = np.zeros(self.num_robots), np.zeros(self.num_robots)
 
@@ -106,6 +107,13 @@ class World:
     def whole(self) -> np.ndarray:
         """The observation and what only a critic may see (N, D + C), float32."""
         return np.concatenate([self.observation, self.privileged], axis=1)
+
+    @property
+    def waits(self) -> bool:
+        """Whether learning now costs nothing: a simulation waits for its next action, a real robot rests only where
+        episodes begin.
+        """
+        return self._rests or not getattr(self.env.episodes.backend, 'paced', False)
 
     @property
     def robot_seconds(self) -> float:
@@ -148,6 +156,7 @@ class World:
                     following=_final(self.observation, info, 'final_obs'),
                     following_privileged=_final(self.privileged, info, 'final_privileged_observation'),
                     achieved=None if self.achieved is None else _final(self.achieved, info, 'final_achieved_goal'))
+        self._rests = bool(step.done.all())
         self._count(step)
         return step
 
@@ -158,8 +167,9 @@ class World:
 
     def reports(self) -> dict[str, float]:
         """What only some runs have: several tasks apart, levels of curricula, how long a robot was used."""
-        precious = hasattr(self.env.episodes.backend, 'ramped')
-        found = {'robot_minutes': self.robot_seconds / 60} if precious else {}
+        backend = self.env.episodes.backend
+        found = {'robot_minutes': self.robot_seconds / 60} if hasattr(backend, 'ramped') else {}
+        found |= {'late_steps': float(backend.late)} if getattr(backend, 'paced', False) else {}
         if len(self._latest) < 2:
             return found | self.env.levels()
         for name, rows in self._latest.items():

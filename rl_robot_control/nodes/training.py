@@ -1,12 +1,17 @@
-"""Training node: learns over topics, with the simulation and the shield in lock-step in other processes.
+"""Training node: learns over topics, with the robot and the shield in other processes.
 
 It runs the same trainer as training in memory, with one robot. An interrupt (Ctrl-C, SIGTERM) keeps the checkpoint;
-``resume: true`` goes on from it.
+``resume: true`` goes on from it; SIGUSR1 pauses, and again goes on.
+
+``mode: lockstep``: a simulation that advances with each command, however long the learner thinks. ``mode: realtime``: a
+robot, real or simulated, whose base is held or fixed and which goes on meanwhile; it is held while the learner learns,
+between episodes (``ros/real_time_backend.py``). That needs ``budget: hardware``.
 
 Publishes: ``policy/command``, ``training/status`` (progress, about once a second), and ``goal`` where the task has a
 target.
-Subscribes: ``joint_states``, ``imu``, ``odom``, ``contacts/<frame>``, ``<controller>/commands``.
-Calls: ``simulation/reset``, ``simulation/set_parameters_atomically``, ``shield/reset``.
+Subscribes: ``joint_states``, ``imu``, ``<controller>/commands``; in lock-step also ``odom`` and ``contacts/<frame>``,
+in real time ``shield/status``.
+Calls: in lock-step ``simulation/reset``, ``simulation/set_parameters_atomically``, ``shield/reset``.
 """
 
 from __future__ import annotations
@@ -27,20 +32,22 @@ from rclpy.signals import SignalHandlerOptions
 from rl_robot_control.errors import ConfigurationError, RobotControlError
 from rl_robot_control.learning.settings import TrainingSettings
 from rl_robot_control.learning.trainer import Progress, TrainingResult, train
-from rl_robot_control.robots import load_robot
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.backend import RosBackend
 from rl_robot_control.ros.diagnostics import own_status
-from rl_robot_control.ros.parameters import ROBOT, Parameter, ParameterTable
+from rl_robot_control.ros.parameters import ROBOT_ROWS, Parameter, ParameterTable, declare_robot
 from rl_robot_control.ros.processes import die_with_parent, ignore_interrupts
+from rl_robot_control.ros.real_time_backend import RealTimeBackend, renamed_topics
 from rl_robot_control.tasks.task import load_task
 
 STATUS_PERIOD = 1.0  # [s]
 
 PARAMETERS = ParameterTable('Training', [
-    ROBOT,
+    *ROBOT_ROWS,
     Parameter(name='task', default='walk', description='Task: name in config/tasks or path of a YAML file'),
     Parameter(name='algorithm', default='ppo', description='Algorithm: name in config/algorithms or path of a YAML'),
+    Parameter(name='mode', default='lockstep', choices=('lockstep', 'realtime'),
+              description='Whether the robot waits for each command'),
     Parameter(name='budget', default='simulation', choices=('simulation', 'hardware'),
               description="hardware: the robot's time is precious, and it moves to where episodes start by itself"),
     Parameter(name='out', default='', description="The run's folder"),
@@ -50,9 +57,11 @@ PARAMETERS = ParameterTable('Training', [
     Parameter(name='minutes', default=0.0, unit='min', minimum=0.0, description='Training time at most; 0: no limit'),
     Parameter(name='seed', default=1, minimum=0, maximum=2**32 - 1, description='Of all randomness'),
     Parameter(name='timeout', default=10.0, unit='s', minimum=0.1, maximum=600.0,
-              description='How long an answer of the simulation may take'),
+              description='How long an answer of the simulation may take, in lock-step'),
+    Parameter(name='state_timeout', default=0.5, unit='s', minimum=0.05, maximum=10.0,
+              description="How long the robot's states may stay away, in real time"),
     Parameter(name='connect_timeout', default=60.0, unit='s', minimum=0.1, maximum=600.0,
-              description='How long simulation and shield may take to appear'),
+              description='How long robot and shield may take to appear'),
 ])
 
 
@@ -76,17 +85,26 @@ class TrainingNode(Node):
         given = self.settings
         if not given.out:
             raise ConfigurationError("parameter 'out' is empty; give the folder for the run.")
-        settings = TrainingSettings(robot=given.robot, task=given.task, algorithm=given.algorithm, backend='ros',
-                                    budget=given.budget, num_envs=1, seed=given.seed, steps=given.steps or None,
+        settings = TrainingSettings(robot=given.robot, task=given.task, algorithm=given.algorithm,
+                                    backend='ros' if given.mode == 'lockstep' else 'realtime', budget=given.budget,
+                                    num_envs=1, seed=given.seed, steps=given.steps or None,
                                     minutes=given.minutes or None)
-        robot = load_robot(given.robot)
-        backend = RosBackend(robot, load_task(given.task, robot).control_period, namespace=self.get_namespace(),
-                             timeout=given.timeout, connect_timeout=given.connect_timeout)
+        backend = self._robot()
         try:
             return train(settings, Path(given.out), resume=given.resume, backend=backend, on_progress=self._on_progress,
                          warm_start=Path(given.warm_start) if given.warm_start else None)
         finally:
             backend.close()
+
+    def _robot(self) -> RosBackend | RealTimeBackend:
+        given = self.settings
+        robot = declare_robot(self)
+        period = load_task(given.task, robot).control_period
+        common = {'namespace': self.get_namespace(), 'connect_timeout': given.connect_timeout}
+        if given.mode == 'lockstep':
+            return RosBackend(robot, period, timeout=given.timeout, **common)
+        return RealTimeBackend(robot, period, timeout=given.state_timeout, remappings=renamed_topics(sys.argv),
+                               **common)
 
     def report(self, message: str, values: dict[str, Any]) -> None:
         """Publish a status."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
@@ -21,7 +20,7 @@ from rl_robot_control.errors import BackendError, BackendTimeoutError
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.controllers import make_controller
-from rl_robot_control.ros.conversions import CommandCodec, StateDecoder
+from rl_robot_control.ros.conversions import CommandCodec, StateDecoder, to_pose
 from rl_robot_control.ros.lockstep import Instant
 from rl_robot_control.ros.runtime import LONGEST_WAIT, make_executor
 from rl_robot_control.types import FloatArray, InitialState, JointCommand, RobotState
@@ -119,11 +118,7 @@ class RosBackend:
 
     def show_target(self, position: FloatArray) -> None:
         """Publish where the task wants the robot's hand (3,), in the frame of the base [m]; only people look at it."""
-        message = PoseStamped()
-        message.header.frame_id = self.robot.settings.base.link
-        point = message.pose.position
-        point.x, point.y, point.z = map(float, position)
-        self._goal.publish(message)
+        self._goal.publish(to_pose(position, self.robot.settings.base.link))
 
     def close(self) -> None:
         """See ``Backend.close``."""

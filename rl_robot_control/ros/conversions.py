@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import WrenchStamped
+from geometry_msgs.msg import PoseStamped, WrenchStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import Imu, JointState
 
@@ -48,6 +48,15 @@ def to_seconds(stamp: Time) -> float:
 def doubles(values: FloatArray) -> array.array:
     """The fastest form in which a message takes float64 values."""
     return array.array('d', np.ascontiguousarray(values, dtype=np.float64).tobytes())
+
+
+def to_pose(position: FloatArray, frame: str) -> PoseStamped:
+    """A point (3,) in a frame [m], without a stamp."""
+    message = PoseStamped()
+    message.header.frame_id = frame
+    point = message.pose.position
+    point.x, point.y, point.z = map(float, position)
+    return message
 
 
 class JointOrder:

@@ -57,11 +57,11 @@ class Rig:
 
 
 @contextmanager
-def hanging_robot(log_directory: Path, robot: str = 'unitree_g1') -> Iterator[Rig]:
-    """A robot, on its gantry if it is a humanoid, simulated in real time, behind its shield."""
+def hanging_robot(log_directory: Path, robot: str = 'unitree_g1', **shield) -> Iterator[Rig]:
+    """A robot, on its gantry if it is a humanoid, simulated in real time, behind its shield with further parameters."""
     with NodeGroup(log_directory) as group:
         group.start('simulation', {'robot': robot, 'hold_until_command': True})
-        group.start('shield', {'robot': robot})
+        group.start('shield', {'robot': robot, **shield})
         with Operator(group.domain.id) as operator:
             rig = Rig(group, operator, [], [])
 

@@ -99,6 +99,21 @@ def test_training_simulates_as_the_task_says(tables):
     assert training.parameters == {'robot': 'unitree_g1', 'task': 'reach', 'out': 'run'}
 
 
+@pytest.mark.parametrize(('sim', 'hardware'), [('mujoco', ''), ('none', ''), ('none', 'unitree_g1_ros2_control')])
+def test_training_in_real_time(tables, sim, hardware):
+    """The shield as for a task whose robot hangs; who reads the robot's state knows where the hardware has it."""
+    choice = RobotChoice(robot='unitree_g1', hardware=hardware)
+    specs = compositions.training_in_real_time(choice, 'reach', {'out': 'run', 'budget': 'simulation'}, sim=sim)
+    check(specs, tables)
+    assert [spec.name for spec in specs] == [*(['simulation'] if sim == 'mujoco' else []), 'shield', 'supervisor',
+                                             'training']
+    shield, _, training = specs[-3:]
+    assert shield.parameters['check_unloaded'] is False and shield.parameters['control_period'] == 0.02
+    assert shield.parameters['mode'] == training.parameters['mode'] == 'realtime'
+    assert training.parameters['budget'] == 'hardware'
+    assert training.remappings == shield.remappings == ({'imu': 'imu_sensor_broadcaster/imu'} if hardware else {})
+
+
 def test_other_nodes(tables):
     unitree = RobotChoice(robot='unitree_g1', hardware='unitree_g1')
     check([*compositions.driver(unitree), compositions.monitor(unitree), compositions.supervisor(unitree)], tables)

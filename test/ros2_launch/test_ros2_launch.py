@@ -90,6 +90,20 @@ def test_training_ends_with_its_budget(launch, tmp_path):
     assert started.survivors() == []
 
 
+def test_training_in_real_time(launch, domain, tmp_path):
+    started = launch('training', 'mode:=realtime', 'task:=reach', 'algorithm:=sac_robot', f'out:={tmp_path / "run"}')
+    with Operator(domain, watch=started.running) as operator:
+        heard = []
+        interface.TRAINING_STATUS.subscription(operator.node, heard.append)
+        operator.wait_until(lambda: heard, 'the training tells of its progress', 120)
+        assert nodes(operator) >= {'/training', '/simulation', '/shield', '/supervisor'}
+        assert operator.value('shield', 'mode') == 'ACTIVE'
+        assert parameter(operator, 'shield', 'check_unloaded') is False
+    assert started.interrupt() == 0, started.output()
+    assert started.survivors() == []
+    assert RunFolder(tmp_path / 'run').settings().budget == 'hardware'
+
+
 def test_training_keeps_its_checkpoint_at_ctrl_c(launch, domain, tmp_path):
     started = launch('training', 'task:=reach', f'out:={tmp_path / "run"}', 'seed:=3')
     with Operator(domain, watch=started.running) as operator:

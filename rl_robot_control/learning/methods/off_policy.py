@@ -74,6 +74,7 @@ class DiscreteSettings(OffPolicySettings):
 class OffPolicy(Sb3Learner):
     """Steps, remembers, and learns from what it remembers; see ``Learner``."""
 
+    in_real_time = True
     model: OffPolicyAlgorithm
 
     def __init__(self, rules: Any, env: WorldVecEnv, model: OffPolicyAlgorithm) -> None:
@@ -84,12 +85,14 @@ class OffPolicy(Sb3Learner):
         """See ``Learner.iterate``."""
         rules, model = self._rules, self.model
         self._spend(share)
-        for _ in range(rules.horizon):
+        taken = 0
+        while taken < rules.horizon or not self._env.world.waits:
+            taken += 1
             model.collect_rollouts(self._env, self._callback, train_freq=_ONE_STEP, action_noise=model.action_noise,
                                    learning_starts=rules.warm_up, replay_buffer=model.replay_buffer)
             if model.num_timesteps > rules.warm_up:
                 self._due += rules.updates * self._env.num_envs
-                if self._due >= 1:
+                if self._due >= 1 and self._env.world.waits:
                     model.train(int(self._due), rules.batch)
                     self._due -= int(self._due)
         return self._losses()

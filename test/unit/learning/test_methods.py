@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -131,6 +132,26 @@ def test_a_precious_robot_moves_to_its_starts(tmp_path):
     with pytest.raises(ConfigurationError, match="the base of 'unitree_g1' is free in this task"):
         train(TrainingSettings(robot='unitree_g1', task='walk', algorithm='sac_robot', budget='hardware', steps=10),
               tmp_path / 'walk')
+
+
+def test_a_robot_that_does_not_wait_is_learnt_on_between_episodes(tmp_path):
+    robot = types.SimpleNamespace(paced=True)
+    with pytest.raises(ConfigurationError, match='learn with --budget hardware'):
+        train(settings('sac_robot'), tmp_path, backend=robot)
+    with pytest.raises(LearningError, match="the algorithm 'ppo' learns in the middle of an episode"):
+        train(settings('ppo', budget='hardware'), tmp_path, backend=robot)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_world_that_goes_on_waits_only_between_episodes():
+    world = World(make_training_env(load_tasks('joint_servo', load_robot('servo')), 1, 1, stagger=False), 1)
+    action = np.zeros((1, world.num_actions))
+    world.step(action)
+    assert world.waits  # a simulation
+    world.env.episodes.backend.paced = True
+    waited = [(world.step(action), world.waits)[1] for _ in range(world.task.max_steps)]
+    assert waited == [False] * (world.task.max_steps - 2) + [True, False]  # one step had been taken
+    world.env.close()
 
 
 def test_a_pause_lets_nothing_move_until_it_ends(world):
