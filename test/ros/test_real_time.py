@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -109,6 +112,16 @@ def test_it_learns_between_episodes_and_its_death_brakes_the_robot(rig, tmp_path
     assert second['steps'] - first['steps'] == 100 and second['n_updates'] > 0
     assert second['robot_minutes'] > second['steps'] * PERIOD / 60
     assert 'LATCHED' not in rig.shield_modes
+
+
+def test_the_command_line_brings_up_a_robot_and_learns_on_it(tmp_path):
+    """A budget of one step is an episode: an iteration ends where it does."""
+    result = subprocess.run([sys.executable, '-m', 'rl_robot_control', 'train', '--robot', 'servo', '--task',
+                             'joint_servo', '--backend', 'realtime', '--steps', '1', '--out', str(tmp_path / 'run'),
+                             '--json'], capture_output=True, text=True, timeout=5 * TIMEOUT)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)['finished']
+    assert RunFolder(tmp_path / 'run').settings().algorithm == 'sac_robot'
 
 
 def test_a_controller_that_takes_efforts_is_refused():
