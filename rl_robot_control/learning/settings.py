@@ -9,7 +9,7 @@ from pydantic import Field
 from rl_robot_control.config import config_names, find_config, load_settings, parse_settings, settings
 from rl_robot_control.learning.learner import MethodSettings, PositiveFloat, PositiveInt
 from rl_robot_control.learning.registry import find_method
-from rl_robot_control.tasks.task import lineage
+from rl_robot_control.tasks.task_files import lineage
 
 
 @settings

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from rl_robot_control.config import settings
+from rl_robot_control.errors import UnknownNameError
 from rl_robot_control.types import FloatArray
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -78,3 +79,32 @@ def interpolated(start: Any, full: Any, level: float) -> Any:
     """A parameter at a level in [0, 1]: numbers and lists of numbers."""
     value = np.asarray(start, dtype=np.float64) * (1 - level) + np.asarray(full, dtype=np.float64) * level
     return value.tolist()
+
+
+def leveled(plain: dict[str, Any], rules: CurriculumSettings, level: float, where: str) -> dict[str, Any]:
+    """A task with the curriculum's parameters at a level.
+
+    Args:
+        plain: The task's settings as plain data; they are changed.
+        rules: The curriculum.
+        level: In [0, 1].
+        where: The task's file, for messages.
+
+    Raises:
+        UnknownNameError: The curriculum names a parameter that the task does not have.
+    """
+    for address, start in rules.start.items():
+        holder, name = _parameter(plain, address, where)
+        holder[name] = interpolated(start, holder[name], level)
+    return plain
+
+
+def _parameter(plain: dict[str, Any], address: str, where: str) -> tuple[dict[str, Any], str]:
+    """The mapping that holds a parameter such as ``command.velocity.vx``, and the parameter's name."""
+    known = {}
+    for kind in ('command', 'disturbances', 'resets', 'randomisation'):
+        entries = plain[kind] if isinstance(plain[kind], list) else [plain[kind]]
+        known |= {f'{kind}.{e["term"]}.{name}': (e['params'], name) for e in entries for name in e['params']}
+    if address not in known:
+        raise UnknownNameError('parameter in curriculum.start', address, known, where)
+    return known[address]

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from rl_robot_control.backends.physics import PhysicsSettings
-from rl_robot_control.config import config_names, find_config, load_yaml, parse_settings, settings, to_plain
+from rl_robot_control.config import find_config, parse_settings, settings, to_plain
 from rl_robot_control.errors import ConfigurationError, UnknownNameError
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.tasks.context import Context
-from rl_robot_control.tasks.curriculum import CurriculumSettings, interpolated
+from rl_robot_control.tasks.curriculum import CurriculumSettings, leveled
 from rl_robot_control.tasks.interface import InterfaceSettings, PolicyInterface
 from rl_robot_control.tasks.observation_group import ObservationGroup, ObservationSettings
 from rl_robot_control.tasks.randomisation import Draw, draw
 from rl_robot_control.tasks.registry import bind_term
+from rl_robot_control.tasks.task_files import is_set, read_task
 from rl_robot_control.tasks.terms import (
     commands,
     disturbances,
@@ -172,7 +170,8 @@ class Task:
         rules = self.settings.curriculum
         if rules is None:
             return self
-        return Task(with_level(self.settings, rules, level, self.where), self.robot, self.where)
+        data = leveled(to_plain(self.settings), rules, level, self.where)
+        return Task(parse_settings(data, TaskSettings, where=self.where), self.robot, self.where)
 
     def reward(self, context: Context) -> FloatArray:
         """Reward (N,) of one control period."""
@@ -229,13 +228,8 @@ class Task:
         self.start(np.random.default_rng(0), 1)
         self.draw(np.random.default_rng(0), 1)
         if self.settings.curriculum is not None:
-            with_level(self.settings, self.settings.curriculum, 0.0, self.where)
+            leveled(to_plain(self.settings), self.settings.curriculum, 0.0, self.where)
         self.disturb(np.random.default_rng(0), 1)
-
-
-def list_tasks() -> list[str]:
-    """Names of the tasks in ``config/tasks``."""
-    return config_names('tasks')
 
 
 def load_task(name: str, robot: RobotModel) -> Task:
@@ -305,76 +299,3 @@ def load_member(name: str, member: str, robot: RobotModel) -> Task:
     observations = [*interface['observations'], {'term': 'task_code', 'params': {'code': code}}]
     data['interface'] = {**interface, 'observations': observations}
     return Task(parse_settings(data, TaskSettings, where=str(path)), robot, where=str(path))
-
-
-def is_set(data: Any) -> bool:
-    """Whether a task's YAML names tasks in place of being one."""
-    return isinstance(data, dict) and 'members' in data
-
-
-def read_task(path: Path) -> dict[str, Any]:
-    """A task's YAML, laid over the one that it ``extends``: mappings are merged, anything else is replaced.
-
-    Raises:
-        ConfigurationError: A file cannot be read, is no mapping, or extends itself.
-    """
-    layers = [data for _, data in _ancestry(path)]
-    return functools.reduce(lambda above, below: _laid_over(below, above), layers)
-
-
-def lineage(name: str) -> list[str]:
-    """Names of a task and of those that it extends, the task first; of a set those of its first task."""
-    chain = list(_ancestry(find_config('tasks', name)))
-    names, (_, last) = [path.stem for path, _ in chain], chain[-1]
-    return names + (lineage(last['members'][0]) if is_set(last) and last['members'] else [])
-
-
-def _ancestry(path: Path) -> Iterator[tuple[Path, Any]]:
-    """A task's file and those that it extends one after the other, with what each says by itself.
-
-    Raises:
-        ConfigurationError: A file cannot be read, or extends itself.
-    """
-    seen: list[Path] = []
-    while True:
-        if path.resolve() in seen:
-            raise ConfigurationError(f"{path}: 'extends' leads back to itself; remove it in one of the files.")
-        seen.append(path.resolve())
-        data = load_yaml(path)
-        following = data.pop('extends', None) if isinstance(data, dict) else None
-        yield path, data
-        if following is None:
-            return
-        path = find_config('tasks', str(following))
-
-
-def _laid_over(below: Any, above: Any) -> Any:
-    if not (isinstance(below, dict) and isinstance(above, dict)):
-        return above
-    if above.get('term', below.get('term')) != below.get('term'):
-        return above  # another term, with other parameters
-    return below | {key: _laid_over(below[key], value) if key in below else value for key, value in above.items()}
-
-
-def with_level(task: TaskSettings, rules: CurriculumSettings, level: float, where: str) -> TaskSettings:
-    """The settings with the curriculum's parameters at a level.
-
-    Raises:
-        UnknownNameError: The curriculum names a parameter that the task does not have.
-    """
-    plain = to_plain(task)
-    for address, start in rules.start.items():
-        holder, name = _parameter(plain, address, where)
-        holder[name] = interpolated(start, holder[name], level)
-    return parse_settings(plain, TaskSettings, where=where)
-
-
-def _parameter(plain: dict[str, Any], address: str, where: str) -> tuple[dict[str, Any], str]:
-    """The mapping that holds a parameter such as ``command.velocity.vx``, and the parameter's name."""
-    known = {}
-    for kind in ('command', 'disturbances', 'resets', 'randomisation'):
-        entries = plain[kind] if isinstance(plain[kind], list) else [plain[kind]]
-        known |= {f'{kind}.{e["term"]}.{name}': (e['params'], name) for e in entries for name in e['params']}
-    if address not in known:
-        raise UnknownNameError('parameter in curriculum.start', address, known, where)
-    return known[address]

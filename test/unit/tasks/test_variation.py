@@ -11,7 +11,8 @@ from rl_robot_control.errors import ConfigurationError, UnknownNameError
 from rl_robot_control.robots import load_robot
 from rl_robot_control.tasks.curriculum import Curriculum, CurriculumSettings, interpolated
 from rl_robot_control.tasks.randomisation import Imperfections, draw
-from rl_robot_control.tasks.task import lineage, load_task, load_tasks, read_task
+from rl_robot_control.tasks.task import load_task, load_tasks
+from rl_robot_control.tasks.task_files import lineage, read_task
 from rl_robot_control.types import RobotState, Variation
 
 
