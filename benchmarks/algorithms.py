@@ -3,7 +3,8 @@
 Every trial (one row, one seed) is a process of its own and leaves a file in the results' folder, so that the table can
 be stopped and gone on with. Policies are scored without exploration over 64 episodes of the task's training physics.
 
-    python benchmarks/algorithms.py --seeds 3 --jobs 2 --out runs/algorithms --into docs/algorithms.md
+    python benchmarks/algorithms.py --seeds 3 --jobs 2 --out runs/algorithms --into docs/algorithms.md \\
+        --tell config/algorithms
     python benchmarks/algorithms.py --rows dqn_joint_servo --seeds 1
 """
 
@@ -58,6 +59,7 @@ class Row:
     shown: tuple[str, ...]  # of the numbers, in this order
     demand: str  # for people
     met: Callable[[dict[str, float]], bool]  # on the means over the seeds
+    pair: tuple[str, str] | None = None  # algorithm and task whose file in config/algorithms says what was measured
     short: bool = False  # part of the short form
 
 
@@ -182,7 +184,7 @@ def learns(task: str, algorithm: str, steps: int, share: float, family: str) -> 
     return Row(name=f'{algorithm}_{task}', family=family, what=f'`{algorithm}` on `{task}`', trial=trial,
                shown=('return', 'random', 'script', 'success', 'steps', 'seconds'),
                demand=f'{share:.0%} of the way from random to {GOOD[task]:g}', met=lambda mean: mean['share'] >= share,
-               short=(algorithm, task) == ('dqn', 'joint_servo'))
+               pair=(algorithm, task), short=(algorithm, task) == ('dqn', 'joint_servo'))
 
 
 def hindsight(task: str, steps: int, least: float, most: float) -> Row:
@@ -196,7 +198,7 @@ def hindsight(task: str, steps: int, least: float, most: float) -> Row:
         return numbers | ({} if script is None else {'script': script.success_rate})
     return Row(name=f'her_{task}', family='goals', what=f'`her` on sparse `{task}`', trial=trial,
                shown=('success', 'SAC', 'random', 'script', 'steps', 'seconds'),
-               demand=f'success >= {least:.0%}, plain SAC <= {most:.0%}',
+               demand=f'success >= {least:.0%}, plain SAC <= {most:.0%}', pair=('her', task),
                met=lambda mean: mean['success'] >= least and mean['SAC'] <= most)
 
 
@@ -297,8 +299,10 @@ def taught(task: str, steps: int) -> tuple[Row, ...]:
         teacher = fit(task, 'ppo_privileged', seed, out / 'teacher', steps)
         best, chance = rate(teacher, task).mean_return, at_random(task).mean_return
         run = fit(task, 'dagger', seed, out / 'student', 40_000, teacher=str(teacher))
-        return {'student': rate(run, task).mean_return, 'teacher': best, 'random': chance,
-                'kept': kept(run, best, chance), 'steps': RunFolder(run).load()['steps']}
+        checkpoint, found = RunFolder(run).load(), rate(run, task)
+        return {'student': found.mean_return, 'teacher': best, 'random': chance, 'kept': kept(run, best, chance),
+                'return': found.mean_return, 'success': found.success_rate, 'steps': checkpoint['steps'],
+                'seconds': checkpoint['seconds']}
 
     def recorded(algorithm: str) -> Callable[[int, Path], dict[str, float]]:
         def trial(seed: int, out: Path) -> dict[str, float]:
@@ -309,15 +313,17 @@ def taught(task: str, steps: int) -> tuple[Row, ...]:
                 record_rollouts(expert, recording, 64, 0.1, seed)
             best, chance = rate(expert, task).mean_return, at_random(task).mean_return
             run = fit(task, algorithm, seed, out / 'run', None, teacher=str(recording))
-            return {'return': rate(run, task).mean_return, 'expert': best, 'random': chance,
-                    'kept': kept(run, best, chance)}
+            found = rate(run, task)
+            return {'return': found.mean_return, 'success': found.success_rate, 'expert': best, 'random': chance,
+                    'kept': kept(run, best, chance), 'seconds': RunFolder(run).load()['seconds']}
         return trial
     rows = [Row(name=f'student_{task}', family='transfer', what=f'`dagger` of `ppo_privileged` on `{task}`',
-                trial=student, shown=('student', 'teacher', 'random', 'kept', 'steps'),
-                demand='the student keeps 95 % of its teacher', met=lambda m: m['kept'] >= 0.95)]
+                trial=student, shown=('student', 'teacher', 'random', 'kept', 'steps', 'seconds'),
+                pair=('dagger', task), demand='the student keeps 95 % of its teacher', met=lambda m: m['kept'] >= 0.95)]
     for algorithm, share in (('bc', 0.9), ('td3_bc', 0.8)):
         rows.append(Row(name=f'{algorithm}_{task}', family='demonstrations', what=f'`{algorithm}` on `{task}`',
-                        trial=recorded(algorithm), shown=('return', 'expert', 'random', 'kept'),
+                        trial=recorded(algorithm), shown=('return', 'expert', 'random', 'kept', 'seconds'),
+                        pair=(algorithm, task),
                         demand=f'{share:.0%} of the expert that was recorded',
                         met=lambda m, share=share: m['kept'] >= share))
     return tuple(rows)
@@ -448,6 +454,26 @@ def write_into(document: Path, lines: list[str], note: str) -> None:
     write_whole(document, (head + mark + '\n'.join([note, '', *lines]) + '\n' + tail).encode())
 
 
+def write_measured(found: dict[str, list[dict[str, float]]], folder: Path) -> None:
+    """Say in the algorithms' files what was measured: ``measured`` stands last there, a line for each task."""
+    lines: dict[str, dict[str, str]] = {}
+    for name, trials in found.items():
+        pair = ROWS[name].pair
+        if trials and pair is not None:
+            means = {key: float(np.mean([trial[key] for trial in trials])) for key in MEASURED if key in trials[0]}
+            values = ', '.join(f'{key}: {MEASURED[key](value)}' for key, value in means.items())
+            lines.setdefault(pair[0], {})[pair[1]] = f'  {pair[1]}: {{{values}, seeds: {len(trials)}}}\n'
+    for algorithm, tasks in lines.items():
+        path = folder / f'{algorithm}.yaml'
+        text, _, old = path.read_text().partition('measured:\n')
+        kept = {line.split(':')[0].strip(): f'{line}\n' for line in old.splitlines()}
+        write_whole(path, (text + 'measured:\n' + ''.join((kept | tasks).values())).encode())
+
+
+MEASURED = {'return': '{:.3g}'.format, 'success': '{:.2f}'.format, 'steps': '{:.0f}'.format,
+            'seconds': '{:.0f}'.format}  # of a trial, and how a file says it
+
+
 def main() -> None:
     """Run what is asked for on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
@@ -456,6 +482,7 @@ def main() -> None:
     parser.add_argument('--jobs', type=int, default=2, help='trials at a time')
     parser.add_argument('--out', type=Path, default=Path('runs/algorithms'), help='folder of the results')
     parser.add_argument('--into', type=Path, help='page whose table is replaced')
+    parser.add_argument('--tell', type=Path, help="folder of the algorithms' files, which then say what was measured")
     parser.add_argument('--short', action='store_true', help='a few quick rows with one seed')
     parser.add_argument('--list', action='store_true', help='print the names of the rows')
     parser.add_argument('--trial', nargs=2, metavar=('ROW', 'SEED'), help='one trial, in this process')
@@ -484,6 +511,8 @@ def main() -> None:
                 f'{platform.machine()} with {len(os.sched_getaffinity(0))} cores, {datetime.date.today()}: '
                 f'{hours / arguments.jobs:.1f} h. Seconds are of training alone, on one core.')
         write_into(arguments.into, lines, note)
+    if arguments.tell:
+        write_measured(found, arguments.tell)
     print(f'{(time.monotonic() - began) / 60:.1f} min', file=sys.stderr)
 
 

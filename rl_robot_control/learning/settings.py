@@ -40,6 +40,8 @@ class AlgorithmFile:
     description: str = ''
     settings: dict[str, Any]
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    measured: dict[str, dict[str, float]] = Field(default_factory=dict)  # by task: return, success, steps and seconds
+    # of training, means over seeds, as in docs/algorithms.md; for people
 
 
 def list_algorithms() -> list[str]:

@@ -91,7 +91,11 @@ def train(settings: TrainingSettings, out: Path, *, resume: bool = False, backen
     if getattr(backend, 'paced', False):
         _check_real_time(settings, find_method(method).in_real_time)
     alone = backend is not None or settings.budget == 'hardware'
-    workers = 1 if alone else min(settings.workers or rules.workers, settings.num_envs or rules.num_envs)
+    robots = settings.num_envs or rules.num_envs
+    workers = 1 if alone else min(settings.workers or rules.workers, robots)
+    if robots % workers:
+        raise ConfigurationError(f'{robots} robots cannot be divided evenly among {workers} workers; give a multiple '
+                                 'with --num-envs.')
     if not resume:
         folder.check_free()
     with team(workers, rules.asynchronous, _work, settings, folder.path, resume, warm_start) as group:

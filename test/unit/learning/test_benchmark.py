@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rl_robot_control.config import find_config, load_settings
+from rl_robot_control.learning.settings import AlgorithmFile, load_algorithm
+
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / 'benchmarks' / 'algorithms.py'
 
@@ -34,6 +37,20 @@ def test_the_short_form_beats_random(tmp_path):
     assert 'done' not in result.stderr
     text = page.read_text()
     assert 'old' not in text and '`dqn` on `joint_servo`' in text and text.endswith('<!-- end -->\nrest\n')
+
+
+def test_the_algorithms_files_are_told_what_was_measured(benchmark, tmp_path):
+    """Means of two trials; what is known of another task stays, and the file can still be read."""
+    path = tmp_path / 'dqn.yaml'
+    path.write_text(find_config('algorithms', 'dqn').read_text().partition('measured:')[0]
+                    + 'measured:\n  balance: {return: 5.0}\n  joint_servo: {return: 0.0}\n')
+    trial = {'return': 3.0, 'random': -4.7, 'success': 0.9, 'share': 0.9, 'steps': 15000, 'seconds': 30.0}
+    benchmark.write_measured({'dqn_joint_servo': [trial, trial | {'return': 3.2}], 'qrdqn_balance': []}, tmp_path)
+    assert load_settings(path, AlgorithmFile).measured == {
+        'balance': {'return': 5.0},
+        'joint_servo': {'return': 3.1, 'success': 0.9, 'steps': 15000, 'seconds': 30, 'seeds': 2}}
+    assert load_algorithm(str(path), 'joint_servo') == load_algorithm('dqn', 'joint_servo')
+    assert [entry.name for entry in tmp_path.iterdir()] == ['dqn.yaml']
 
 
 def test_a_gap_is_shown(benchmark, tmp_path):

@@ -62,6 +62,11 @@ def test_workers_learn_one_policy(tmp_path):
     assert resumed.steps == 768
 
 
+def test_robots_that_workers_cannot_share_are_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match='9 robots cannot be divided evenly among 2 workers; give a multiple'):
+        train(settings(workers=2, num_envs=9), tmp_path / 'run')
+
+
 def test_killing_the_first_worker_ends_the_others(tmp_path):
     code = ('from pathlib import Path; from rl_robot_control.learning import trainer\n'
             'from rl_robot_control.learning.settings import TrainingSettings\n'
