@@ -14,7 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.signals import SignalHandlerOptions
 
 from rl_robot_control.backends.kinematics import FrameKinematics
-from rl_robot_control.errors import BackendError, BackendTimeoutError, ConfigurationError, RobotControlError
+from rl_robot_control.errors import BackendError, BackendTimeoutError, ConfigurationError
 from rl_robot_control.robots import RobotModel
 from rl_robot_control.ros import interface
 from rl_robot_control.ros.controllers import make_controller
@@ -30,8 +30,9 @@ class RealTimeBackend:
 
     A thread listens. With the first complete state of a period it wakes ``step``; where no command was given in the
     whole period before, because the learner learns, saves or waits, it repeats the latest target, so that the shield
-    does not take the learner for dead. An observation that has grown old meanwhile is not acted on at once: the command
-    goes out with the next period, and lasts a whole one. If this process dies, commands cease, and the shield brakes.
+    does not take the learner for dead. Once the shield has latched, it repeats nothing. An observation that has grown
+    old meanwhile is not acted on at once: the command goes out with the next period, and lasts a whole one. If this
+    process dies, commands cease, and the shield brakes.
 
     A free base must be held, as by a gantry: it counts as resting where it hangs, so that no odometry is needed.
 
@@ -82,7 +83,7 @@ class RealTimeBackend:
         self._commanded = self._given = 0  # the period in which it was given, and whose state the caller has
         self._waiting = False  # for a fresh period, to command in it
         self._mode, self._shield_says = '', ''
-        self._failure: RobotControlError | None = None
+        self._failure: Exception | None = None  # of the listening thread
         self._closing = threading.Event()
         self._context = rclpy.Context()
         rclpy.init(context=self._context, domain_id=domain_id, signal_handler_options=SignalHandlerOptions.NO)
@@ -121,6 +122,7 @@ class RealTimeBackend:
         with self._news:
             if self._state is None:
                 raise RuntimeError('reset() comes before step()')
+            self._check_shield()
             if self._period != self._given:
                 self.late += 1
                 self._await_period()
@@ -166,9 +168,9 @@ class RealTimeBackend:
         while not self._closing.is_set():
             try:
                 self._executor.spin_once(timeout_sec=LONGEST_WAIT)
-            except RobotControlError as error:
+            except Exception as error:  # it is the stepping thread's to raise
                 with self._news:
-                    self._failure = error
+                    self._failure, self._target = error, None
                     self._news.notify_all()
 
     def _on_message(self) -> None:
@@ -204,10 +206,13 @@ class RealTimeBackend:
                 self._news.notify_all()
 
     def _on_status(self, message: DiagnosticArray) -> None:
-        whole = message.status[0]
+        mode = {pair.key: pair.value for status in message.status[:1] for pair in status.values}.get('mode')
+        if mode is None:
+            return
         with self._news:
-            self._mode = next((pair.value for pair in whole.values if pair.key == 'mode'), '')
-            self._shield_says = whole.message
+            self._mode, self._shield_says = mode, message.status[0].message
+            if mode == 'LATCHED':
+                self._target = None  # who re-arms it must not find the robot on its way again
             self._news.notify_all()
 
     # both
