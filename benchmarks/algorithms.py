@@ -365,7 +365,7 @@ ROWS = {row.name: row for row in (
     sooner('balance', 'mbpo', 250, 'sac', 1_250, 16, 4.8),
     sooner('reach', 'mbpo', 250, 'sac', 1_250, 16, 2.2),
     hindsight('reach_sparse', 12_000, 0.9, 0.3),
-    hindsight('push', 30_000, 0.5, 0.3),
+    hindsight('push', 24_000, 0.5, 0.3),
     curriculum('reach_curriculum', 'reach', 'ppo', 15_000, 8, 4.5),
     curriculum('walk_curriculum', 'walk_wide', 'ppo', 200_000, 8, 20.0),
     randomised('reach', 200_000, 100_000),
