@@ -42,13 +42,14 @@ class Episodes:
         seed: Source of all randomness.
         randomise: Vary starts and disturb the robots as the task says; False: from standing, undisturbed.
         command: (3,) a command for every episode in place of the task's random ones.
+        grows: Whether a task with a curriculum grows from its beginning; False: it is there in full.
     """
 
     def __init__(self, backend: Backend, task: Task, seed: int | None = None, randomise: bool = True,
-                 command: FloatArray | None = None) -> None:
+                 command: FloatArray | None = None, grows: bool = True) -> None:
         self.backend, self.task, self.robot = backend, task, backend.robot
         rules = task.settings.curriculum
-        self.curriculum = Curriculum(rules) if randomise and rules is not None else None
+        self.curriculum = Curriculum(rules) if randomise and grows and rules is not None else None
         self._full_task = task
         self.num_robots = n = backend.num_robots
         self.interface = PolicyInterface(task.settings.interface, backend.robot, n, task.name)

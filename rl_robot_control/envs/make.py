@@ -48,7 +48,8 @@ def make_vector_env(robot: str, task: str, num_envs: int, *, seed: int | None = 
         task: Name of a task or path of its YAML.
         num_envs: N.
         seed: Source of all randomness.
-        training: Take the task's coarse training physics, and episodes of random age at the start.
+        training: Take the task's coarse training physics, episodes of random age at the start, and a curriculum's
+            beginning; else the task is there in full.
         randomise: Vary starts and disturb the robots.
         threads: Number of C threads; None: one per core.
 
@@ -59,7 +60,7 @@ def make_vector_env(robot: str, task: str, num_envs: int, *, seed: int | None = 
     loaded = load_task(task, model)
     physics = loaded.settings.training_physics if training else loaded.settings.physics
     backend = make_backend(model, loaded, num_envs, physics, threads)
-    return RobotVectorEnv(backend, loaded, seed, randomise, stagger=training)
+    return RobotVectorEnv(backend, loaded, seed, randomise, stagger=training, grows=training)
 
 
 def make_training_env(tasks: Sequence[Task], num_envs: int, seed: int, *, backend: Backend | None = None,
@@ -73,7 +74,8 @@ def make_training_env(tasks: Sequence[Task], num_envs: int, seed: int, *, backen
         seed: Source of all randomness.
         backend: Where the robots of a single task live; None: MuJoCo worlds behind the shield.
         threads: Number of C threads; None: one per core.
-        stagger: Start with episodes of random age.
+        stagger: Start with episodes of random age, and with a curriculum's beginning, as one learns; False: as one
+            scores, from the reset and the task in full.
         randomise: Vary starts and worlds, and disturb the robots.
 
     Raises:
@@ -90,7 +92,7 @@ def make_training_env(tasks: Sequence[Task], num_envs: int, seed: int, *, backen
                                  'multiple with --num-envs.')
     share = num_envs // len(tasks)
     members = [RobotVectorEnv(backend or make_backend(task.robot, task, share, task.settings.training_physics, threads),
-                              task, seed + i, randomise, stagger) for i, task in enumerate(tasks)]
+                              task, seed + i, randomise, stagger, grows=stagger) for i, task in enumerate(tasks)]
     return members[0] if len(members) == 1 else MultiTaskVectorEnv(members)
 
 

@@ -30,13 +30,14 @@ class RobotVectorEnv(VectorEnv):
         seed: Source of all randomness, until ``reset`` gives another one.
         randomise: Vary starts and disturb the robots as the task says.
         stagger: Start with episodes at random ages, so that they do not all end at once.
+        grows: See ``Episodes``.
     """
 
     metadata = {'autoreset_mode': AutoresetMode.SAME_STEP, 'render_modes': []}
 
     def __init__(self, backend: Backend, task: Task, seed: int | None = None, randomise: bool = True,
-                 stagger: bool = False) -> None:
-        self.episodes = Episodes(backend, task, seed, randomise)
+                 stagger: bool = False, grows: bool = True) -> None:
+        self.episodes = Episodes(backend, task, seed, randomise, grows=grows)
         self.num_envs, self._stagger = backend.num_robots, stagger
         self.single_observation_space, self.single_action_space = spaces(self.episodes)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)

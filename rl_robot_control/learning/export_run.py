@@ -38,7 +38,7 @@ def export_run(run_folder: Path, out: Path | None = None, member: str | None = N
     settings, checkpoint = folder.settings(), folder.load()
     robot = load_robot(settings.robot)
     task = load_task(settings.task, robot) if member is None else load_member(settings.task, member, robot)
-    env = RobotVectorEnv(make_backend(robot, task, SAMPLES), task, settings.seed)
+    env = RobotVectorEnv(make_backend(robot, task, SAMPLES), task, settings.seed, grows=False)
     try:
         network, world = run_policy(settings, checkpoint, env)
         _check_deployable(network, folder)

@@ -143,6 +143,16 @@ def test_a_curriculum_of_an_unknown_parameter_is_refused(g1, tmp_path):
         load_task(str(tmp_path / 'c.yaml'), g1)
 
 
+def test_what_scores_a_policy_has_the_task_in_full(g1):
+    env = make_training_env(load_tasks('walk_curriculum', g1), 1, 1, stagger=False)
+    env.reset(seed=1)
+    assert env.levels() == {} and env.episodes.task.settings.command.params['vx'] == [-0.3, 1.2]
+    env.close()
+    env = make_vector_env('unitree_g1', 'walk_curriculum', 1)
+    assert env.levels() == {} and env.episodes.task.settings.disturbances[0].params['speed'] == 0.3
+    env.close()
+
+
 def test_a_training_environment_grows_and_remembers(g1):
     env = make_training_env(load_tasks('walk_curriculum', g1), 2, 1)
     env.reset(seed=1)
