@@ -62,6 +62,16 @@ def test_a_gap_is_shown(benchmark, tmp_path):
     assert lines[3].endswith('| 0 | not measured |')
 
 
+def test_who_never_got_there_had_its_whole_budget(benchmark, tmp_path):
+    """20,000 steps are the budget of SAC: (20,000 + 10,000) / 2 / 5 = 3,000 are asked of the other method."""
+    for seed, steps, other in ((1, 3000, np.inf), (2, 2900, 10000)):
+        numbers = {'steps': steps, 'return': 5.0, 'steps of sac': other, 'return of sac': 5.0,
+                   'at least': min(other, 20000)}
+        (tmp_path / f'mbpo_before_sac_balance_{seed}.json').write_text(json.dumps(numbers))
+    line = benchmark.table(benchmark.collected(['mbpo_before_sac_balance'], tmp_path))[2]
+    assert 'steps 2,950, steps of sac 10,000 (1 of 2 never)' in line and line.endswith('| met |')
+
+
 def test_scripts_do_what_they_are_measured_for(benchmark):
     """By hand: hanging still and asked for 1 rad, the servo is given 2 / 1.5 and so its bound."""
     assert benchmark.Script(benchmark.servo_script)(np.array([[1.0, 0.0, 0.0]])).tolist() == [[1.0]]
