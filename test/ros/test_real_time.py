@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import yaml
 from rig import TIMEOUT, hanging_robot
 
+from rl_robot_control.bringup.deployment import bring_up_real_time
 from rl_robot_control.config import find_config
 from rl_robot_control.errors import BackendError, BackendTimeoutError, ConfigurationError
 from rl_robot_control.learning.run_folder import RunFolder
@@ -118,14 +116,10 @@ def test_it_learns_between_episodes_and_its_death_brakes_the_robot(rig, tmp_path
     assert 'LATCHED' not in rig.shield_modes
 
 
-def test_the_command_line_brings_up_a_robot_and_learns_on_it(tmp_path):
-    """A budget of one step is an episode: an iteration ends where it does."""
-    result = subprocess.run([sys.executable, '-m', 'rl_robot_control', 'train', '--robot', 'servo', '--task',
-                             'joint_servo', '--backend', 'realtime', '--steps', '1', '--out', str(tmp_path / 'run'),
-                             '--json'], capture_output=True, text=True, timeout=5 * TIMEOUT)
-    assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)['finished']
-    assert RunFolder(tmp_path / 'run').settings().algorithm == 'sac_robot'
+def test_what_the_command_line_brings_up():
+    with bring_up_real_time('servo', 'joint_servo') as backend:
+        state = start(backend)
+        assert go(backend, state, 0.1).time[0] > state.time[0] and backend.paced
 
 
 def test_a_controller_that_takes_efforts_is_refused():
