@@ -163,11 +163,11 @@ def bring_up_real_time(robot: str, task: str, *, log_directory: Path | None = No
     """
     from rl_robot_control.ros.real_time_backend import RealTimeBackend
     choice = RobotChoice(robot=robot)
-    model = choice.load()
+    model, specs = choice.load(), real_time(choice, task)  # a wrong name is found before anything is started
+    period = load_task(task, model).control_period
     with NodeGroup(log_directory) as group:
-        start_nodes(group, real_time(choice, task))
-        backend = RealTimeBackend(model, load_task(task, model).control_period, domain_id=group.domain.id,
-                                  watch=group.check)
+        start_nodes(group, specs)
+        backend = RealTimeBackend(model, period, domain_id=group.domain.id, watch=group.check)
         try:
             yield backend
         finally:

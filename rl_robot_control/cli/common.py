@@ -106,13 +106,12 @@ def over_topics(backend: str, robot: str, task: Any, logs: Path | None, training
     from rl_robot_control.ros.processes import require_rclpy
     from rl_robot_control.tasks.task import load_task
     require_rclpy()
+    from rl_robot_control.bringup.deployment import bring_up_lockstep, bring_up_real_time, running_lockstep
+    if backend == 'realtime':
+        return bring_up_real_time(robot, task, log_directory=logs)
     loaded = load_task(task, load_robot(robot)) if isinstance(task, str) else task
-    from rl_robot_control.bringup.deployment import bring_up_lockstep, running_lockstep
     if backend == 'running':
         return running_lockstep(robot, control_period=loaded.control_period, gains=gains)
-    if backend == 'realtime':
-        from rl_robot_control.bringup.deployment import bring_up_real_time
-        return bring_up_real_time(robot, task, log_directory=logs)
     physics = loaded.settings.training_physics if training else loaded.settings.physics
     return bring_up_lockstep(robot, control_period=loaded.control_period, physics=physics, log_directory=logs,
                              held=loaded.settings.base == 'held', gains=gains)
