@@ -20,6 +20,18 @@ pytestmark = pytest.mark.realtime
 
 TIMEOUT = 60.0  # for anything that must happen, on a loaded machine [s]
 ROBOTS = ('left', 'right')
+OWNERS = {'joint_group_position_controller/commands': 'shield', 'joint_states': 'simulation', 'policy/command': 'inference',
+          'shield/heartbeat': 'shield'}  # who alone sends on a topic
+
+
+def senders(operator: Operator, topic: str) -> list[tuple[str, str]]:
+    """Namespace and name of the nodes that publish on a topic, as far as the operator has discovered them."""
+    return [(info.node_namespace, info.node_name) for info in operator.node.get_publishers_info_by_topic(topic)]
+
+
+def hearers(operator: Operator, topic: str) -> set[str]:
+    """Namespaces of the nodes that subscribe to a topic, as far as the operator has discovered them."""
+    return {info.node_namespace for info in operator.node.get_subscriptions_info_by_topic(topic)}
 
 
 @pytest.mark.timeout(240)
@@ -39,17 +51,16 @@ def test_no_crosstalk(tmp_path, monkeypatch):
             operator.wait_until(lambda o=operator: o.value('inference', 'phase') == 'running', 'runs', TIMEOUT)
         left, right = (operators[name] for name in ROBOTS)
 
-        graph = left.node
-        for name in ROBOTS:
-            for topic, owner in (('joint_group_position_controller/commands', 'shield'), ('joint_states', 'simulation'),
-                                 ('policy/command', 'inference'), ('shield/heartbeat', 'shield')):
-                senders = graph.get_publishers_info_by_topic(f'/{name}/{topic}')
-                assert [(s.node_namespace, s.node_name) for s in senders] == [(f'/{name}', owner)], topic
-                hearers = graph.get_subscriptions_info_by_topic(f'/{name}/{topic}')
-                assert {hearer.node_namespace for hearer in hearers} == {f'/{name}'}, topic
-        clocks = graph.get_publishers_info_by_topic('/clock')
-        assert [(clock.node_namespace, clock.node_name) for clock in clocks] == [('/left', 'simulation')]
-        mine = [topic for topic, _ in graph.get_topic_names_and_types() if not topic.startswith(('/left/', '/right/'))]
+        endpoints = {f'/{name}/{topic}': (f'/{name}', owner) for name in ROBOTS for topic, owner in OWNERS.items()}
+        endpoints['/clock'] = ('/left', 'simulation')
+        for topic, owner in endpoints.items():
+            left.wait_until(lambda t=topic, o=owner: o in senders(left, t), f'{topic} is seen', TIMEOUT)
+            assert senders(left, topic) == [owner], topic
+        for topic, (namespace, _) in list(endpoints.items())[:-1]:  # nothing in real time hears the clock
+            left.wait_until(lambda t=topic: hearers(left, t), f'{topic} is heard', TIMEOUT)
+            assert hearers(left, topic) == {namespace}, topic
+        mine = [topic for topic, _ in left.node.get_topic_names_and_types()
+                if not topic.startswith(('/left/', '/right/'))]
         assert set(mine) <= {'/clock', '/parameter_events', '/rosout'}  # nothing else is shared
 
         left.trigger(interface.EMERGENCY_STOP)
