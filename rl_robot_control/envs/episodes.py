@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rl_robot_control.backends.protocol import Backend
+from rl_robot_control.tasks.context import Context
 from rl_robot_control.tasks.curriculum import Curriculum
 from rl_robot_control.tasks.interface import PolicyInterface
 from rl_robot_control.tasks.randomisation import Imperfections
@@ -67,6 +68,8 @@ class Episodes:
         self._show_target = getattr(backend, 'show_target', None) if targets else None
         self._set_level()
         self.state: RobotState = RobotState.unknown(n, backend.robot.num_joints, len(backend.robot.frame_names))
+        self.measured = self.state  # as the policy saw it at the latest ``observe``
+        self.outcome: Context = self.interface.view(self.state)  # by which the latest step was judged
 
     def reset(self, index: np.ndarray) -> None:
         """Start anew the episodes (M,) of some robots."""
@@ -83,11 +86,13 @@ class Episodes:
 
     def observe(self) -> tuple[FloatArray, FloatArray]:
         """What the policy (N, D) and what only the critic (N, C) sees; once per control period."""
-        return self.interface.observe(self._measured(), self.command), self._privileged()
+        self.measured = self.measure()
+        return self.interface.observe(self.measured, self.command), self.privileged(self.interface.view(self.state))
 
     def peek(self) -> tuple[FloatArray, FloatArray]:
         """Like ``observe``, without time passing for the command's slew: for observations that end an episode."""
-        return self.interface.observe_view(self.interface.view(self._measured())), self._privileged()
+        return (self.interface.observe_view(self.interface.view(self.measure())),
+                self.privileged(self.interface.view(self.state)))
 
     def achieved(self) -> FloatArray | None:
         """What has been achieved (N, 3), in the terms of the command; None: the task has no goal."""
@@ -105,7 +110,7 @@ class Episodes:
         self.steps += 1
         applied = self.backend.applied
         correction = applied - late
-        context = self.interface.view(self.state, correction)
+        self.outcome = context = self.interface.view(self.state, correction)
         terminated = self.task.terminated(context)
         transition = Transition(reward=self.task.reward(context), terminated=terminated,
                                 truncated=(self.steps >= self.task.max_steps) & ~terminated,
@@ -126,8 +131,8 @@ class Episodes:
             self.curriculum.load(state)
         self._set_level()
 
-    def _measured(self) -> RobotState:
-        """The state as the policy measures it."""
+    def measure(self) -> RobotState:
+        """The state as a policy measures it; every call draws the sensors' noise anew."""
         return self.state if self._imperfections is None else self._imperfections.measured(self.state, self.random)
 
     def _vary(self, rest: FloatArray, index: np.ndarray) -> None:
@@ -151,10 +156,11 @@ class Episodes:
         if self.curriculum is not None:
             self.task = self._full_task.at_level(self.curriculum.level)
 
-    def _privileged(self) -> FloatArray:
+    def privileged(self, context: Context) -> FloatArray:
+        """What only a critic may see (N, C) of an instant."""
         if not self.task.settings.critic:
-            return np.zeros((self.num_robots, 0))
-        return self.task.critic(self.interface.view(self.state))
+            return np.zeros((context.state.num_robots, 0))
+        return self.task.critic(context)
 
     def _next_commands(self) -> None:
         self._until_command -= 1

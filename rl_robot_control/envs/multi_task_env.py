@@ -52,6 +52,10 @@ class MultiTaskVectorEnv(VectorEnv):
         counts = [member.num_envs for member in self.members]
         return (*(np.concatenate(column) for column in columns[:4]), _joined(list(columns[4]), counts))
 
+    def retell(self, count: int) -> bool:
+        """See ``RobotVectorEnv.retell``; a command of one task need not be one of another, so never."""
+        return False
+
     def state(self) -> dict[str, Any]:
         """See ``RobotVectorEnv.state``."""
         return {'members': [member.state() for member in self.members]}

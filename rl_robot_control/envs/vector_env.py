@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 
 from rl_robot_control.backends.protocol import Backend
 from rl_robot_control.envs.episodes import Episodes
+from rl_robot_control.envs.other_commands import OtherCommands, can_be_retold
 from rl_robot_control.tasks.task import Task
 from rl_robot_control.types import FloatArray
 
@@ -22,7 +23,8 @@ class RobotVectorEnv(VectorEnv):
     Observations are float32 (N, D), actions float32 (N, A). ``info`` holds ``privileged_observation`` (N, C), what only
     a critic may see; ``applied_position`` (N, J) and ``shield_correction`` (N, J) [rad]; ``shield_acted`` (N,);
     ``succeeded`` (N,), whether the task is done; and, where episodes ended, ``final_obs`` and
-    ``final_privileged_observation``. A task with a goal adds ``achieved_goal`` (N, 3) and ``final_achieved_goal``.
+    ``final_privileged_observation``. A task with a goal adds ``achieved_goal`` (N, 3) and ``final_achieved_goal``;
+    ``retell`` adds ``retold``.
 
     Args:
         backend: Where the robots live; put ``ShieldedBackend`` around it to learn under the shield.
@@ -39,6 +41,7 @@ class RobotVectorEnv(VectorEnv):
                  stagger: bool = False, grows: bool = True) -> None:
         self.episodes = Episodes(backend, task, seed, randomise, grows=grows)
         self.num_envs, self._stagger = backend.num_robots, stagger
+        self._others: OtherCommands | None = None
         self.single_observation_space, self.single_action_space = spaces(self.episodes)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -56,11 +59,15 @@ class RobotVectorEnv(VectorEnv):
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, FloatArray, np.ndarray, np.ndarray, dict]:
         """Apply actions (N, A) for one control period."""
-        episodes = self.episodes
+        episodes, others = self.episodes, self._others
+        if others is not None:
+            others.begin()
         transition = episodes.step(np.asarray(actions, dtype=np.float64))
         info: dict[str, Any] = {'applied_position': transition.applied_position,
                                 'shield_correction': transition.correction, 'shield_acted': transition.corrected,
                                 'succeeded': transition.succeeded}
+        if others is not None:
+            info['retold'] = others.end()
         ended = np.flatnonzero(transition.done)
         if ended.size:
             info |= self._final(ended)
@@ -68,6 +75,16 @@ class RobotVectorEnv(VectorEnv):
         observation, privileged = episodes.observe()
         info |= {'privileged_observation': privileged.astype(np.float32)} | self._goal()
         return (observation.astype(np.float32), transition.reward, transition.terminated, transition.truncated, info)
+
+    def retell(self, count: int) -> bool:
+        """Give with each step what it would have been under so many other commands, where the task allows it.
+
+        Returns:
+            Whether it does.
+        """
+        if count and can_be_retold(self.episodes.task.settings):
+            self._others = OtherCommands(self.episodes, count)
+        return self._others is not None
 
     @property
     def groups(self) -> dict[str, slice]:

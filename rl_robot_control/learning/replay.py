@@ -55,6 +55,38 @@ class Rows:
         self._next = saved['next']
 
 
+class RetoldBuffer(ReplayBuffer):
+    """A replay buffer that holds each step under the command that was given, and under others.
+
+    Args:
+        buffer_size: Steps as they were; those under other commands come on top.
+        arguments: Of ``ReplayBuffer``.
+        env: Where the steps come from.
+        others: How many other commands each step comes with.
+        n_envs: Number of robots.
+        keywords: Of ``ReplayBuffer``.
+    """
+
+    def __init__(self, buffer_size: int, *arguments: Any, env: Any, others: int, n_envs: int = 1,
+                 **keywords: Any) -> None:
+        self._env, self._others = env, others
+        super().__init__(buffer_size * (1 + others), *arguments, n_envs=n_envs * (1 + others), **keywords)
+
+    def add(self, obs: np.ndarray, next_obs: np.ndarray, action: np.ndarray, reward: np.ndarray, done: np.ndarray,
+            infos: list[dict[str, Any]]) -> None:
+        """See ``ReplayBuffer.add``."""
+        if self._others:
+            others, told = self._others, self._env.retold
+            late = np.array([info.get('TimeLimit.truncated', False) for info in infos])
+            obs, next_obs = np.concatenate([obs, told['obs']]), np.concatenate([next_obs, told['next_obs']])
+            action, reward = np.concatenate([action, np.repeat(action, others, axis=0)]), np.concatenate(
+                [reward, told['reward']])
+            done = np.concatenate([done, told['done'] | np.repeat(late, others)])
+            infos = infos + [{'TimeLimit.truncated': bool(end and not failed)}
+                             for end, failed in zip(np.repeat(late, others), told['done'], strict=True)]
+        super().add(obs, next_obs, action, reward, done, infos)
+
+
 def saved_buffer(buffer: ReplayBuffer) -> dict[str, Any]:
     """What a buffer holds; rows that were never written are left out."""
     rows = buffer.size()

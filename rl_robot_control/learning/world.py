@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from rl_robot_control.envs import RobotVectorEnv
+from rl_robot_control.envs.other_commands import Retold
 from rl_robot_control.tasks.interface import PolicyInterface
 from rl_robot_control.tasks.task import Task
 from rl_robot_control.types import BoolArray, FloatArray
@@ -33,6 +34,7 @@ class Step:
     following: np.ndarray  # (N, D) float32, what the actions led to: an episode's last observation where it ended
     following_privileged: np.ndarray  # (N, C) float32, likewise, for a critic
     achieved: np.ndarray | None  # (N, 3) float32, the goal that the actions achieved; None: the task has no goal
+    retold: Retold | None  # the same under other commands; None: nobody asked, or it cannot be said
 
     @property
     def done(self) -> BoolArray:
@@ -155,7 +157,8 @@ class World:
                     corrected=info['shield_acted'], observation=self.observation, privileged=self.privileged,
                     following=_final(self.observation, info, 'final_obs'),
                     following_privileged=_final(self.privileged, info, 'final_privileged_observation'),
-                    achieved=None if self.achieved is None else _final(self.achieved, info, 'final_achieved_goal'))
+                    achieved=None if self.achieved is None else _final(self.achieved, info, 'final_achieved_goal'),
+                    retold=info.get('retold'))
         self._rests = bool(step.done.all())
         self._count(step)
         return step

@@ -174,6 +174,10 @@ class PolicyInterface:
         """Observation (N, D) of a view; for observations between two periods."""
         return self._group.assemble(self._group.remember(self.past, self._group.values(context), self.fresh))
 
+    def present(self, context: Context) -> FloatArray:
+        """Observation (M, D) of a view of any M robots; of entries that do not look back."""
+        return self._group(context)
+
     def view(self, state: RobotState, correction: FloatArray | None = None) -> Context:
         """What terms see of a state under the command that was last observed.
 

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.realtime
 
 TIMEOUT = 60.0  # for anything that must happen, on a loaded machine [s]
 ROBOTS = ('left', 'right')
-OWNERS = {'joint_group_position_controller/commands': 'shield', 'joint_states': 'simulation', 'policy/command': 'inference',
-          'shield/heartbeat': 'shield'}  # who alone sends on a topic
+OWNERS = {'joint_group_position_controller/commands': 'shield', 'joint_states': 'simulation',
+          'policy/command': 'inference', 'shield/heartbeat': 'shield'}  # who alone sends on a topic
 
 
 def senders(operator: Operator, topic: str) -> list[tuple[str, str]]:

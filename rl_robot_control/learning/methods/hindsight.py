@@ -103,6 +103,9 @@ class Hindsight(OffPolicy):
 
     def __init__(self, rules: HindsightSettings, world: World) -> None:
         check_goal(world)
+        if rules.other_commands:
+            raise ConfigurationError(f'other_commands is {rules.other_commands}; hindsight has goals of its own, see '
+                                     "'relabelled', and takes 0.")
         normalizer = Normalizer(world.num_observations)
         env = GoalVecEnv(world, normalizer)
         features = {'features_extractor_class': GoalFeatures, 'features_extractor_kwargs': {

@@ -10,14 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from rl_robot_control.config import settings
 from rl_robot_control.learning.learner import PositiveInt, Share, all_finite
 from rl_robot_control.learning.methods.dynamics import Dynamics, DynamicsSettings, transitions
 from rl_robot_control.learning.methods.off_policy import Continuous, ContinuousSettings
-from rl_robot_control.learning.replay import Rows
+from rl_robot_control.learning.replay import RetoldBuffer, Rows
 from rl_robot_control.learning.world import World
 
 
@@ -34,7 +33,7 @@ class MbpoSettings(ContinuousSettings):
     real: Share = 0.1  # share of the real steps in a batch
 
 
-class MixedBuffer(ReplayBuffer):
+class MixedBuffer(RetoldBuffer):
     """A replay buffer that gives imagined steps with the real ones, once there are any.
 
     Actions are stored as Stable-Baselines3 has them, within ±1.

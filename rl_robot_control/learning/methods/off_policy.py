@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from sb3_contrib import QRDQN, TQC, CrossQ
 from stable_baselines3 import DQN, SAC, TD3
 from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNoise
@@ -26,7 +27,7 @@ from rl_robot_control.learning.methods.sb3 import (
     seen_by_actor,
 )
 from rl_robot_control.learning.normalizer import Normalizer
-from rl_robot_control.learning.replay import load_buffer, saved_buffer
+from rl_robot_control.learning.replay import RetoldBuffer, load_buffer, saved_buffer
 from rl_robot_control.learning.world import World
 
 KINDS: dict[str, type[OffPolicyAlgorithm]] = {'sac': SAC, 'td3': TD3, 'tqc': TQC, 'crossq': CrossQ}
@@ -45,6 +46,8 @@ class OffPolicySettings(MethodSettings):
     batch: PositiveInt = 256
     updates: PositiveFloat = 1.0  # gradient steps per step of one robot
     smoothing: Fraction = 0.005  # tau of the target networks
+    other_commands: Annotated[int, Field(ge=0)] = 0  # under which each step is learnt from, too, drawn as the
+    # task draws its own; of tasks that ``other_commands.can_be_retold`` names
     hidden: list[PositiveInt]
 
 
@@ -139,7 +142,7 @@ class Discrete(OffPolicy):
         self._actions = action_grid(world.num_actions, rules.levels, world.action_limit)
         normalizer = Normalizer(world.num_observations)
         env = WorldVecEnv(world, normalizer, self._actions)
-        common = _common(rules) | {
+        common = _common(rules, env) | {
             'exploration_fraction': max(1e-6, rules.exploration), 'exploration_final_eps': rules.final_exploration,
             'target_update_interval': rules.target_interval, 'tau': 1.0}
         policy = {'net_arch': list(rules.hidden)} | extractor(normalizer)
@@ -168,7 +171,7 @@ def make_continuous(rules: ContinuousSettings, env: WorldVecEnv, policy: str | t
         more: Further keywords of the algorithm.
     """
     policy_kwargs = {'net_arch': list(rules.hidden)} | policy_kwargs
-    common = _common(rules) | more
+    common = _common(rules, env) | more
     if rules.algorithm == 'td3':
         size, n = env.action_space.shape[0], env.num_envs
         noise = NormalActionNoise(np.zeros(size), np.full(size, rules.noise))
@@ -212,8 +215,10 @@ def _values(policy: nn.Module, observation: torch.Tensor) -> torch.Tensor:
     return policy.q_net(observation)
 
 
-def _common(rules: OffPolicySettings) -> dict[str, Any]:
-    return {'learning_rate': schedule(rules.learning_rate, rules.final_learning_rate), 'gamma': rules.discount,
+def _common(rules: OffPolicySettings, env: WorldVecEnv) -> dict[str, Any]:
+    others = rules.other_commands if env.world.env.retell(rules.other_commands) else 0
+    return {'replay_buffer_class': RetoldBuffer, 'replay_buffer_kwargs': {'env': env, 'others': others},
+            'learning_rate': schedule(rules.learning_rate, rules.final_learning_rate), 'gamma': rules.discount,
             'buffer_size': rules.buffer, 'learning_starts': rules.warm_up, 'batch_size': rules.batch,
             'device': torch.device('cpu')}
 

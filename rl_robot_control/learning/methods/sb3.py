@@ -20,6 +20,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
+from rl_robot_control.envs.other_commands import Retold
 from rl_robot_control.learning.learner import Learner, all_finite
 from rl_robot_control.learning.normalizer import Normalizer
 from rl_robot_control.learning.world import World
@@ -53,8 +54,12 @@ class WorldVecEnv(VecEnv):
         normalizer: Is kept up to date with what is observed.
         actions: (K, A) actions among which a discrete policy chooses; None: actions are continuous.
         whole: Whether observations are followed by what only a critic may see.
+
+    Attributes:
+        retold: The latest step under other commands, ready for ``RetoldBuffer``; None: there is nothing of that kind.
     """
 
+    retold: dict[str, np.ndarray] | None = None
     render_mode = None  # the library asks for it
 
     def __init__(self, world: World, normalizer: Normalizer, actions: np.ndarray | None = None,
@@ -83,6 +88,7 @@ class WorldVecEnv(VecEnv):
     def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict]]:
         """Step the world."""
         step = self.world.step(self._next)
+        self.retold = None if step.retold is None else self._rows(step.retold)
         infos, ended = [_NOTHING] * self.num_envs, np.flatnonzero(step.done)
         if ended.size:
             final = self._offer(step.following_whole if self._whole else step.following, step.achieved)
@@ -93,6 +99,14 @@ class WorldVecEnv(VecEnv):
     def _offer(self, observation: np.ndarray, achieved: np.ndarray | None) -> Any:
         """Observations in the form of the space."""
         return observation
+
+    def _rows(self, retold: Retold) -> dict[str, np.ndarray]:
+        """What a replay buffer holds of each robot's step under each other command."""
+        seen, following = retold.observation, retold.following
+        if self._whole:
+            seen = np.concatenate([seen, retold.privileged], axis=1)
+            following = np.concatenate([following, retold.following_privileged], axis=1)
+        return {'obs': seen, 'next_obs': following, 'reward': retold.reward, 'done': retold.terminated}
 
     def close(self) -> None:
         """The world is its owner's to close."""

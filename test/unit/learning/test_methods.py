@@ -32,15 +32,15 @@ from rl_robot_control.tasks.task import load_tasks
 OTHERWISE = {'her': ('pusher', 'push')}  # what does not learn the servo
 FROM_TEACHERS = {'bc', 'dagger', 'td3_bc', 'ppo_privileged'}  # test_demonstrations.py
 WITH_MODELS = {'pets', 'mbpo'}  # test_model_based.py
-TWINS = {'sac_robot', 'ppo_single'}  # the method of another file
+TWINS = {'ppo_single'}  # the method of another file
 ALONE = sorted(set(list_algorithms()) - FROM_TEACHERS - WITH_MODELS - TWINS)
 
 
 def settings(algorithm, **changes):
     changes = {'workers': 2 if algorithm == 'a3c' else 1} | changes  # two that do not wait for each other
     robot, task = OTHERWISE.get(algorithm, ('servo', 'joint_servo'))
-    steps = 1250 if load_algorithm(algorithm, task)[0] in ('hindsight', 'continuous_off_policy',
-                                                           'discrete_off_policy') else 600
+    remembers = load_algorithm(algorithm, task)[0] in ('hindsight', 'continuous_off_policy', 'discrete_off_policy')
+    steps = 1250 if remembers and algorithm != 'sac_robot' else 600
     return TrainingSettings(**{'robot': robot, 'task': task, 'algorithm': algorithm, 'steps': steps} | changes)
 
 
