@@ -34,7 +34,7 @@ from rl_robot_control.envs import RobotVectorEnv, make_training_env
 from rl_robot_control.files import write_whole
 from rl_robot_control.learning.run_folder import SETTINGS, RunFolder
 from rl_robot_control.learning.scoring import Acting, RandomActor, Score, score, score_run
-from rl_robot_control.learning.settings import TrainingSettings
+from rl_robot_control.learning.settings import TrainingSettings, load_algorithm
 from rl_robot_control.learning.trainer import Progress, train
 from rl_robot_control.robots import load_robot
 from rl_robot_control.tasks.task import load_member, load_task
@@ -86,9 +86,10 @@ def fit(task: str, algorithm: str, seed: int, out: Path, steps: int | None, *, u
         if progress.steps >= until:
             raise KeyboardInterrupt  # keeps the checkpoint
 
-    workers = 1 if algorithm != 'a3c' else None  # two trials share the two cores
-    settings = TrainingSettings(robot=robot_of(task), task=task, algorithm=algorithm, seed=seed, steps=steps,
-                                workers=workers, **more)
+    if algorithm != 'a3c':  # two trials share the two cores: each is one worker, with as many robots as it has in a team
+        _, rules = load_algorithm(algorithm, task)
+        more = {'workers': 1, 'num_envs': rules.num_envs // rules.workers} | more
+    settings = TrainingSettings(robot=robot_of(task), task=task, algorithm=algorithm, seed=seed, steps=steps, **more)
     train(settings, out, warm_start=warm_start, resume=(out / SETTINGS).is_file(), on_progress=stop)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the stop left it ignored
     return out
@@ -453,14 +454,34 @@ def _number(name: str, values: list[float]) -> str:
     return f'{name} {mean:.3g}' + (spread if name not in ('random', 'script') and len(values) > 1 else '')
 
 
-def write_into(document: Path, lines: list[str], note: str) -> None:
-    """Replace what stands between the marks in a page by the table."""
+def write_into(document: Path, found: dict[str, list[dict[str, float]]], note: str) -> None:
+    """Replace what stands between the marks in a page by the table; rows that were not measured stay as they are.
+
+    Args:
+        document: The page.
+        found: The numbers of trials, by row.
+        note: How they came about; where rows stay, it stands beside the earlier notes.
+    """
     text = document.read_text()
     head, mark, rest = text.partition(MARKS[0])
     if not mark or MARKS[1] not in rest:
         raise SystemExit(f"{document} has no '{MARKS[0].strip()}' ... '{MARKS[1]}' to write the table into.")
-    tail = rest[rest.index(MARKS[1]):]
-    write_whole(document, (head + mark + '\n'.join([note, '', *lines]) + '\n' + tail).encode())
+    body, _, tail = rest.partition(MARKS[1])
+    old = {line.split(' | ')[1]: line for line in body.splitlines() if line.startswith('| ')}
+    title, rule, *new = table({name: found.get(name, []) for name in ROWS})
+    lines = [line if found.get(row.name) else old.get(row.what, line)
+             for line, row in zip(new, ROWS.values(), strict=True)]
+    stay = [] if all(found.get(name) for name in ROWS) else _notes(body)
+    command = note.partition('` on ')[0]
+    notes = [*(earlier for earlier in stay if not earlier.startswith(command)), note]
+    written = head + mark + '\n\n'.join(notes) + '\n\n' + '\n'.join([title, rule, *lines]) + '\n' + MARKS[1] + tail
+    write_whole(document, written.encode())
+
+
+def _notes(body: str) -> list[str]:
+    """The paragraphs above a table."""
+    above = body[:body.index('| family')] if '| family' in body else body
+    return [paragraph.strip() for paragraph in above.split('\n\n') if paragraph.strip()]
 
 
 def write_measured(found: dict[str, list[dict[str, float]]], folder: Path) -> None:
@@ -490,7 +511,7 @@ def main() -> None:
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--jobs', type=int, default=2, help='trials at a time')
     parser.add_argument('--out', type=Path, default=Path('runs/algorithms'), help='folder of the results')
-    parser.add_argument('--into', type=Path, help='page whose table is replaced')
+    parser.add_argument('--into', type=Path, help='page whose table takes the rows')
     parser.add_argument('--tell', type=Path, help="folder of the algorithms' files, which then say what was measured")
     parser.add_argument('--short', action='store_true', help='a few quick rows with one seed')
     parser.add_argument('--list', action='store_true', help='print the names of the rows')
@@ -510,16 +531,18 @@ def main() -> None:
         run_trial(arguments.trial[0], int(arguments.trial[1]), arguments.out)
         return
     began = time.monotonic()
-    measure(names, 1 if arguments.short else arguments.seeds, arguments.jobs, arguments.out)
+    seeds = 1 if arguments.short else arguments.seeds
+    measure(names, seeds, arguments.jobs, arguments.out)
     found = collected(names, arguments.out)
     lines = table(found)
     print('\n'.join(lines))
     if arguments.into:
-        hours = sum(trial['trial seconds'] for trials in found.values() for trial in trials) / 3600
-        note = (f'`python benchmarks/algorithms.py --seeds {arguments.seeds} --jobs {arguments.jobs}` on '
+        hours = sum(trial['trial seconds'] for trials in found.values() for trial in trials) / 3600 / arguments.jobs
+        rows = f'--rows {" ".join(arguments.rows)} ' if arguments.rows else '--short ' if arguments.short else ''
+        note = (f'`python benchmarks/algorithms.py {rows}--seeds {seeds} --jobs {arguments.jobs}` on '
                 f'{platform.machine()} with {len(os.sched_getaffinity(0))} cores, {datetime.date.today()}: '
-                f'{hours / arguments.jobs:.1f} h. Seconds are of training alone, on one core.')
-        write_into(arguments.into, lines, note)
+                f'{hours:.1f} h. Seconds are of training alone, on one core.')
+        write_into(arguments.into, found, note)
     if arguments.tell:
         write_measured(found, arguments.tell)
     print(f'{(time.monotonic() - began) / 60:.1f} min', file=sys.stderr)

@@ -22,6 +22,7 @@ from rl_robot_control.types import BoolArray, FloatArray, RobotState
 class Retold:
     """Steps of N robots under K other commands each; the K rows of a robot stand together."""
 
+    command: FloatArray  # (N·K, 3) what the robots might have been told
     observation: FloatArray  # (N·K, D)
     privileged: FloatArray  # (N·K, C) what only a critic may see
     reward: FloatArray  # (N·K,)
@@ -53,9 +54,9 @@ class OtherCommands:
         outcome = self._under(episodes.outcome)
         observation, privileged = self._before
         following, following_privileged = self._seen(episodes.measure())
-        return Retold(observation=observation, privileged=privileged, reward=episodes.task.reward(outcome),
-                      terminated=episodes.task.terminated(outcome), following=following,
-                      following_privileged=following_privileged)
+        return Retold(command=self._command, observation=observation, privileged=privileged,
+                      reward=episodes.task.reward(outcome), terminated=episodes.task.terminated(outcome),
+                      following=following, following_privileged=following_privileged)
 
     def _seen(self, measured: RobotState) -> tuple[FloatArray, FloatArray]:
         """What the policy and what only a critic sees under the other commands."""

@@ -27,12 +27,11 @@ def test_they_are_what_would_have_been(robot, task):
     try:
         assert env.retell(4)
         env.reset(seed=3)
-        rows = None
         random = np.random.default_rng(0)
         actions = random.uniform(-1, 1, (3, 3, env.single_action_space.shape[0]))
         for action in actions:
             rows = env.step(action)[4]['retold']
-            given = env._others._command.reshape(3, 4, 3)
+        given = rows.command.reshape(3, 4, 3)
         for k in range(4):
             told(other, given[:, k])
             for action in actions[:-1]:

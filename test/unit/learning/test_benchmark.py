@@ -25,10 +25,12 @@ def benchmark():
     return module
 
 
-def test_the_short_form_beats_random(tmp_path):
+def test_the_short_form_beats_random(benchmark, tmp_path):
     """DQN turns the joint to the target; the row's own demand is met, and a second run measures nothing anew."""
     page = tmp_path / 'page.md'
-    page.write_text('# Page\n<!-- algorithms -->\nold\n<!-- end -->\nrest\n')
+    page.write_text('# Page\n<!-- algorithms -->\nmeasured before\n\n| family | what |\n|---|---|\n'
+                    '| value-based | `dqn` on `joint_servo` | old |\n| value-based | `dqn` on `balance` | stays |\n'
+                    '<!-- end -->\nrest\n')
     command = [sys.executable, str(SCRIPT), '--short', '--out', str(tmp_path / 'out'), '--into', str(page)]
     for _ in range(2):
         result = subprocess.run(command, capture_output=True, text=True, timeout=110)
@@ -37,6 +39,9 @@ def test_the_short_form_beats_random(tmp_path):
     assert 'done' not in result.stderr
     text = page.read_text()
     assert 'old' not in text and '`dqn` on `joint_servo`' in text and text.endswith('<!-- end -->\nrest\n')
+    assert '| value-based | `dqn` on `balance` | stays |' in text and text.count('measured before') == 1
+    assert text.count('--short --seeds 1') == 1
+    assert '`ppo` on `walk` | – | ' in text and text.count('not measured') == len(benchmark.ROWS) - 2
 
 
 def test_the_algorithms_files_are_told_what_was_measured(benchmark, tmp_path):
