@@ -86,7 +86,7 @@ def fit(task: str, algorithm: str, seed: int, out: Path, steps: int | None, *, u
         if progress.steps >= until:
             raise KeyboardInterrupt  # keeps the checkpoint
 
-    if algorithm != 'a3c':  # two trials share the two cores: each is one worker, with as many robots as it has in a team
+    if algorithm != 'a3c':  # two trials share the two cores: each is one worker, with its share of a team's robots
         _, rules = load_algorithm(algorithm, task)
         more = {'workers': 1, 'num_envs': rules.num_envs // rules.workers} | more
     settings = TrainingSettings(robot=robot_of(task), task=task, algorithm=algorithm, seed=seed, steps=steps, **more)

@@ -89,13 +89,20 @@ class RunFolder:
         Raises:
             LearningError: The file is damaged.
         """
-        path = self.path / CHECKPOINT
-        if not path.is_file():
-            return None
-        try:
-            return torch.load(path, weights_only=True)
-        except Exception as error:  # torch raises many kinds for a damaged file
-            raise LearningError(f'{path}: is not a checkpoint of this program: {error}') from error
+        return _loaded(self.path / CHECKPOINT)
+
+    def save_memory(self, worker: int, memory: dict[str, Any]) -> None:
+        """Replace what another worker than the first has gathered, likewise."""
+        with replacing(self._memory(worker)) as temporary:
+            torch.save(memory, temporary)
+
+    def load_memory(self, worker: int) -> dict[str, Any] | None:
+        """What such a worker had gathered, or None where it has not got so far.
+
+        Raises:
+            LearningError: The file is damaged.
+        """
+        return _loaded(self._memory(worker))
 
     def log(self, metrics: dict[str, float]) -> None:
         """Append one line of metrics."""
@@ -118,6 +125,9 @@ class RunFolder:
                 break
         return rows
 
+    def _memory(self, worker: int) -> Path:
+        return self.path / f'memory_{worker}.pt'
+
 
 def require_run(path: Path) -> RunFolder:
     """The folder of a run that has a checkpoint.
@@ -128,3 +138,13 @@ def require_run(path: Path) -> RunFolder:
     if not (Path(path) / CHECKPOINT).is_file():
         raise ConfigurationError(f"'{path}' holds no checkpoint ({CHECKPOINT}); give the folder that 'train' wrote.")
     return RunFolder(path)
+
+
+def _loaded(path: Path) -> dict[str, Any] | None:
+    """The content of a file of ours; None: there is none."""
+    if not path.is_file():
+        return None
+    try:
+        return torch.load(path, weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise LearningError(f'{path}: is not a checkpoint of this program: {error}') from error

@@ -160,6 +160,19 @@ def _precious(backend: Backend | None, tasks: Sequence[Task]) -> RampedBackend:
     return RampedBackend(backend or make_backend(task.robot, task, 1), held=task.settings.base == 'held')
 
 
+class _Rhythm:
+    """Does something every now and then, more rarely where it takes long."""
+
+    def __init__(self) -> None:
+        self._done, self._cost = time.monotonic(), 0.0
+
+    def __call__(self, save: Callable[[], None]) -> None:
+        began = time.monotonic()
+        if began - self._done > max(SECONDS_BETWEEN_CHECKPOINTS, self._cost / SHARE_FOR_CHECKPOINTS):
+            save()
+            self._done, self._cost = time.monotonic(), time.monotonic() - began
+
+
 class _Run:
     """One process's share of a training run."""
 
@@ -182,7 +195,7 @@ class _Run:
 
     def go(self, on_progress: Callable[[Progress], None]) -> TrainingResult:
         """Learn until the budget is spent or the user interrupts."""
-        saved, cost = time.monotonic(), 0.0
+        due = _Rhythm()
         writer = SummaryWriter(str(self.folder.path / 'tensorboard'), purge_step=self.steps)
         finished = True
         try:
@@ -191,10 +204,7 @@ class _Run:
                     progress, losses = self._iterate()
                     self._log(progress, losses, writer)
                     on_progress(progress)
-                    began = time.monotonic()
-                    if began - saved > max(SECONDS_BETWEEN_CHECKPOINTS, cost / SHARE_FOR_CHECKPOINTS):
-                        self.folder.save(self.state())
-                        saved, cost = time.monotonic(), time.monotonic() - began
+                    due(lambda: self.folder.save(self.state()))
         except KeyboardInterrupt:
             finished = False
             if threading.current_thread() is threading.main_thread():
@@ -208,12 +218,21 @@ class _Run:
                               mean_return=mean(self.world.returns), finished=finished)
 
     def follow(self) -> None:
-        """Learn along with worker 0 until it stops."""
+        """Learn along with worker 0 until it stops or is gone; keep what was gathered here."""
+        due = _Rhythm()
         try:
             while not self.group.agree(False):
                 self._iterate()
+                due(self._remember)
         finally:
+            self._remember()
             self.world.env.close()
+
+    def _remember(self) -> None:
+        """Keep what this worker has gathered: its own pace does, for it fits whatever parameters the checkpoint has."""
+        memory = self.learner.memory()
+        if memory and self.learner.finite() and self.folder.path.is_dir():
+            self.folder.save_memory(self.group.rank, memory)
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs; the worlds start new episodes."""
@@ -231,6 +250,9 @@ class _Run:
         self.steps, self.seconds = state['steps'], state['seconds']
         world = self.world
         if self.group.rank > 0:  # other episodes than before, drawn from the same seed
+            memory = self.folder.load_memory(self.group.rank)
+            if memory is not None:
+                self.learner.recall(memory)
             world.env.load(state['env'])
             world.env.reseed([self.settings.seed, self.group.rank, self.steps])
             return

@@ -45,6 +45,9 @@ class Alone:
         """Whether all stop."""
         return stop
 
+    def leave(self) -> None:
+        """Be gone: the others, if they still meet this one, notice."""
+
 
 class Member(Alone):
     """One of several workers, connected over the loop-back interface.
@@ -58,8 +61,8 @@ class Member(Alone):
     def __init__(self, rank: int, size: int, meeting: Path) -> None:
         os.environ['GLOO_SOCKET_IFNAME'] = 'lo'
         self.rank, self.size = rank, size
-        distributed.init_process_group('gloo', init_method=f'file://{meeting}', rank=rank, world_size=size,
-                                       timeout=TIMEOUT)
+        # Not torch's default group: where there is one, rsl_rl's statistics meet in it at every step of the robots.
+        self._group = distributed.ProcessGroupGloo(distributed.FileStore(str(meeting), size), rank, size, TIMEOUT)
 
     def total(self, steps: int) -> int:
         """See ``Alone``; all take as many."""
@@ -68,14 +71,35 @@ class Member(Alone):
     def share(self, tensors: list[torch.Tensor]) -> None:
         """Replace tensors, in place, by their means over all workers; whole numbers stay as they are."""
         flat = _flat(tensors)
-        distributed.all_reduce(flat)
+        self._reduce(flat, distributed.ReduceOp.SUM)
         _unflatten(tensors, flat / self.size)
 
     def agree(self, stop: bool) -> bool:
         """Whether any worker wants to stop."""
         flag = torch.tensor(float(stop))
-        distributed.all_reduce(flag, op=distributed.ReduceOp.MAX)
+        self._reduce(flag, distributed.ReduceOp.MAX)
         return bool(flag)
+
+    def leave(self) -> None:
+        """See ``Alone``: their connections break."""
+        self._group = None
+
+    def _reduce(self, tensor: torch.Tensor, operation: distributed.ReduceOp.RedOpType) -> None:
+        """Meet the others.
+
+        Raises:
+            LearningError: One of them is gone.
+            RuntimeError: Worker 0 is, and says itself why.
+        """
+        rules = distributed.AllreduceOptions()
+        rules.reduceOp = operation
+        try:
+            self._group.allreduce([tensor], rules).wait()
+        except RuntimeError as error:
+            if self.rank > 0:
+                raise
+            raise LearningError('another worker ended: it was killed, or its message stands above. Resume from the '
+                                'checkpoint.') from error
 
 
 class Asynchronous(Alone):
@@ -130,9 +154,15 @@ class Asynchronous(Alone):
             self._counts[self.size] = 1
         dead = [i for i, other in enumerate(self.others) if not other.is_alive()]
         if dead and not stop:
-            raise LearningError(f'worker {dead[0] + 1} of {self.size} ended; its message stands above. Resume from the '
-                                'checkpoint.')
+            raise LearningError(f'worker {dead[0] + 1} of {self.size} ended: it was killed, or its message stands '
+                                'above. Resume from the checkpoint.')
         return stop
+
+    def leave(self) -> None:
+        """See ``Alone``: worker 0 tells the others to stop."""
+        if self.rank == 0:
+            self.others = []
+            self.agree(True)
 
     def _map(self, name: str, length: int, kind: torch.dtype) -> torch.Tensor:
         return torch.from_file(f'{self._meeting}_{name}', shared=True, size=length, dtype=kind)
@@ -167,11 +197,7 @@ def team(size: int, asynchronous: bool, work: Callable[..., None], *arguments: A
                 group.others = others
             yield group
         finally:
-            if asynchronous:
-                group.others = []
-                group.agree(True)
-            else:
-                distributed.destroy_process_group()
+            group.leave()
             for other in others:
                 other.join(10)
                 if other.is_alive():
@@ -196,8 +222,7 @@ def _join(rank: int, size: int, meeting: Path, lock: Any, work: Callable[..., No
         if lock is not None:
             raise
     finally:
-        if lock is None:
-            distributed.destroy_process_group()
+        member.leave()
 
 
 def _flat(tensors: list[torch.Tensor]) -> torch.Tensor:

@@ -69,6 +69,24 @@ def test_it_trains_resumes_and_exports(algorithm, tmp_path):
     assert np.isfinite(actions).all()
 
 
+def test_every_worker_keeps_what_it_gathered(tmp_path):
+    """Two workers of two robots each: 160 steps of each robot, then 80 more of them."""
+    asked = settings('sac', workers=2, num_envs=4, steps=500)
+    train(asked, tmp_path)
+    folder = RunFolder(tmp_path)
+    memories = [folder.load()['memory'], folder.load_memory(1)]
+    before = [memory['buffer']['filled']['observations'] for memory in memories]
+    assert [len(rows) for rows in before] == [125, 125]  # one iteration of SAC
+    assert not torch.equal(*before)  # each has met other episodes
+    train(dataclasses.replace(asked, steps=501), tmp_path, resume=True)
+    after = [memory['buffer']['filled']['observations'] for memory in (folder.load()['memory'], folder.load_memory(1))]
+    for one, other in zip(before, after, strict=True):
+        assert len(other) == 250 and torch.equal(other[:125], one)
+    (tmp_path / 'memory_1.pt').write_bytes(b'garbage')
+    with pytest.raises(LearningError, match='memory_1.pt: is not a checkpoint of this program'):
+        folder.load_memory(1)
+
+
 def _sizes(memory):
     buffer = memory.get('buffer', {})
     return [buffer['rows']] if 'rows' in buffer else []

@@ -1,6 +1,7 @@
 """Training on short budgets: what it writes, how it resumes, what it refuses, and that it learns."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -67,22 +68,40 @@ def test_robots_that_workers_cannot_share_are_refused(tmp_path):
         train(settings(workers=2, num_envs=9), tmp_path / 'run')
 
 
-def test_killing_the_first_worker_ends_the_others(tmp_path):
+@pytest.fixture
+def two_workers(tmp_path):
+    """A training of two workers in processes of its own, which has begun to learn."""
     code = ('from pathlib import Path; from rl_robot_control.learning import trainer\n'
             'from rl_robot_control.learning.settings import TrainingSettings\n'
             'if __name__ == "__main__":\n'
             f'    trainer.train(TrainingSettings(**{settings(workers=2, steps=10**8).__dict__!r}), '
             f'Path({str(tmp_path / "run")!r}))')
     (tmp_path / 'main.py').write_text(code)
-    process = subprocess.Popen([sys.executable, str(tmp_path / 'main.py')], start_new_session=True)
+    with (tmp_path / 'errors').open('w') as errors:
+        process = subprocess.Popen([sys.executable, str(tmp_path / 'main.py')], start_new_session=True, stderr=errors)
     try:
         _wait(lambda: RunFolder(tmp_path / 'run').metrics(), 90)
-        children = _children(process.pid)
-        assert children
+        yield process
     finally:
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait(10)
+
+
+def test_killing_the_first_worker_ends_the_others(two_workers):
+    children = _children(two_workers.pid)
+    assert children
+    two_workers.send_signal(signal.SIGKILL)
+    two_workers.wait(10)
     _wait(lambda: not any(_alive(pid) for pid in children), 30)
+
+
+def test_killing_another_worker_ends_the_first_with_the_reason(two_workers, tmp_path):
+    other = next(pid for pid in _children(two_workers.pid)
+                 if b'spawn_main' in Path(f'/proc/{pid}/cmdline').read_bytes())
+    os.kill(other, signal.SIGKILL)
+    assert two_workers.wait(60) == 1
+    assert 'LearningError: another worker ended: it was killed' in (tmp_path / 'errors').read_text()
+    assert RunFolder(tmp_path / 'run').load()['steps'] > 0
 
 
 def _wait(condition, seconds):
