@@ -83,6 +83,8 @@ class OffPolicy(Sb3Learner):
     def __init__(self, rules: Any, env: WorldVecEnv, model: OffPolicyAlgorithm) -> None:
         super().__init__(rules, env, model)
         self._due = 0.0  # gradient steps that are owed
+        # The libraries draw random actions from the space, which has a source of its own.
+        env.action_space.seed(int(env.world.env.episodes.random.integers(2**31)))
 
     def iterate(self, share: float) -> dict[str, float]:
         """See ``Learner.iterate``."""
@@ -101,13 +103,18 @@ class OffPolicy(Sb3Learner):
         return self._losses()
 
     def memory(self) -> dict[str, Any]:
-        """See ``Learner.memory``: the replay buffer."""
-        return {'buffer': saved_buffer(self.model.replay_buffer), 'due': self._due}
+        """See ``Learner.memory``: the replay buffer, and where random actions come from."""
+        return {'buffer': saved_buffer(self.model.replay_buffer), 'due': self._due, 'random': self._random.state}
 
     def recall(self, memory: dict[str, Any]) -> None:
         """See ``Learner.recall``."""
         self._due = memory['due']
         load_buffer(self.model.replay_buffer, memory['buffer'])
+        self._random.state = memory['random']
+
+    @property
+    def _random(self) -> np.random.BitGenerator:
+        return self._env.action_space.np_random.bit_generator
 
 
 class Continuous(OffPolicy):

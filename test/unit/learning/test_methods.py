@@ -69,6 +69,17 @@ def test_it_trains_resumes_and_exports(algorithm, tmp_path):
     assert np.isfinite(actions).all()
 
 
+@pytest.mark.parametrize('algorithm', ['sac', 'dqn'])
+def test_the_same_seed_gives_the_same_policy(algorithm, tmp_path):
+    """Random actions before learning begins and while exploring included; another seed gives another one."""
+    runs = [train(settings(algorithm, seed=seed, steps=1100), tmp_path / str(i)) for i, seed in enumerate((1, 1, 2))]
+    one, other, third = (RunFolder(run.run_folder).load() for run in runs)
+    rows = [checkpoint['memory']['buffer']['filled']['actions'] for checkpoint in (one, other, third)]
+    assert torch.equal(rows[0], rows[1]) and not torch.equal(rows[0], rows[2])
+    networks = [checkpoint['learner']['networks']['policy'] for checkpoint in (one, other)]
+    assert all(torch.equal(networks[0][key], networks[1][key]) for key in networks[0])
+
+
 def test_every_worker_keeps_what_it_gathered(tmp_path):
     """Two workers of two robots each: 160 steps of each robot, then 80 more of them."""
     asked = settings('sac', workers=2, num_envs=4, steps=500)
