@@ -12,7 +12,8 @@ USE = 'import rl_robot_control.shield.compiled as c; print(c._folder())'
 
 def folder(home, **environment):
     run = subprocess.run([sys.executable, '-c', USE], capture_output=True, text=True, timeout=60, check=True,
-                         env={'PATH': '', 'HOME': str(home), **environment})
+                         env={'PATH': '', 'HOME': str(home), **environment,
+                              'NUMBA_DISABLE_JIT': '1'})  # to say where, nothing need be compiled
     return run.stdout.split()[-1]
 
 
