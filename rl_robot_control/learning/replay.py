@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from stable_baselines3.common.buffers import ReplayBuffer
 
+from rl_robot_control.errors import LearningError
+
 _LEFT_OUT = ('infos',)  # empty, one dict per step
 
 
@@ -96,7 +98,11 @@ def saved_buffer(buffer: ReplayBuffer) -> dict[str, Any]:
 
 
 def load_buffer(buffer: ReplayBuffer, saved: dict[str, Any]) -> None:
-    """Fill a buffer of the same size with what another one held."""
+    """Fill a buffer of the same size with what another one held.
+
+    Raises:
+        LearningError: It was of another size: the algorithm's file has changed since.
+    """
     for name, value in _arrays(buffer, buffer.buffer_size).items():
         _fill(value, saved['filled'][name], saved['rows'])
     for name, value in _arrays(buffer, None).items():
@@ -125,4 +131,8 @@ def _fill(target: Any, saved: Any, rows: int) -> None:
         for key, array in target.items():
             _fill(array, saved[key], rows)
     else:
+        if saved.shape[1:] != target.shape[1:] or rows > len(target):
+            raise LearningError(f'the checkpoint remembers steps of the shape {tuple(saved.shape[1:])}, this run '
+                                f"{target.shape[1:]} (robots and other commands first): the algorithm's file or the "
+                                'task has changed; resume with what the run was started with, or start another run.')
         target[:rows] = saved.numpy()

@@ -110,7 +110,7 @@ class OffPolicy(Sb3Learner):
         """See ``Learner.recall``."""
         self._due = memory['due']
         load_buffer(self.model.replay_buffer, memory['buffer'])
-        self._random.state = memory['random']
+        self._random.state = memory.get('random', self._random.state)  # not there in older checkpoints
 
     @property
     def _random(self) -> np.random.BitGenerator:

@@ -7,7 +7,8 @@ import pytest
 
 from rl_robot_control.envs import make_training_env, make_vector_env
 from rl_robot_control.envs.other_commands import can_be_retold
-from rl_robot_control.learning.replay import RetoldBuffer
+from rl_robot_control.errors import LearningError
+from rl_robot_control.learning.replay import RetoldBuffer, load_buffer, saved_buffer
 from rl_robot_control.robots import load_robot
 from rl_robot_control.tasks.task import load_task, load_tasks
 
@@ -111,3 +112,14 @@ def test_the_buffer_holds_each_step_under_each_command():
     np.testing.assert_allclose(buffer.rewards[0], [1, 2, 0.1, 0.2, 0.3, 0.4], rtol=1e-6)
     assert buffer.dones[0].tolist() == [0, 1, 0, 1, 1, 1]  # the second robot ran out of time, whatever it was told
     assert buffer.timeouts[0].tolist() == [0, 1, 0, 0, 1, 1]
+
+
+def test_a_buffer_of_other_commands_is_not_loaded_into_one_of_none():
+    """NumPy would spread the one over the others without a word."""
+    from gymnasium.spaces import Box
+    space = Box(-np.inf, np.inf, (1,), np.float32)
+    plain, retold = (RetoldBuffer(6, space, space, device='cpu', n_envs=1, env=Told(), others=k) for k in (0, 2))
+    one = np.array([[1.0]])
+    plain.add(one, one, one, np.ones(1), np.zeros(1, dtype=bool), [{}])
+    with pytest.raises(LearningError, match=r'the shape \(1, 1\), this run \(3, 1\).*resume with what the run'):
+        load_buffer(retold, saved_buffer(plain))
