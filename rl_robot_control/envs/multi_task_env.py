@@ -52,9 +52,9 @@ class MultiTaskVectorEnv(VectorEnv):
         counts = [member.num_envs for member in self.members]
         return (*(np.concatenate(column) for column in columns[:4]), _joined(list(columns[4]), counts))
 
-    def retell(self, count: int) -> bool:
+    def retell(self, count: int) -> int:
         """See ``RobotVectorEnv.retell``; a command of one task need not be one of another, so never."""
-        return False
+        return 0
 
     def state(self) -> dict[str, Any]:
         """See ``RobotVectorEnv.state``."""

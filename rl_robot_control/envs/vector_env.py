@@ -76,15 +76,16 @@ class RobotVectorEnv(VectorEnv):
         info |= {'privileged_observation': privileged.astype(np.float32)} | self._goal()
         return (observation.astype(np.float32), transition.reward, transition.terminated, transition.truncated, info)
 
-    def retell(self, count: int) -> bool:
+    def retell(self, count: int) -> int:
         """Give with each step what it would have been under so many other commands, where the task allows it.
 
         Returns:
-            Whether it does.
+            How many it gives; 0 where the task does not allow it.
         """
-        if count and can_be_retold(self.episodes.task.settings):
-            self._others = OtherCommands(self.episodes, count)
-        return self._others is not None
+        if not count or not can_be_retold(self.episodes.task.settings):
+            return 0
+        self._others = OtherCommands(self.episodes, count)
+        return count
 
     @property
     def groups(self) -> dict[str, slice]:

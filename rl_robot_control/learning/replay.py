@@ -79,13 +79,13 @@ class RetoldBuffer(ReplayBuffer):
         """See ``ReplayBuffer.add``."""
         if self._others:
             others, told = self._others, self._env.retold
-            late = np.array([info.get('TimeLimit.truncated', False) for info in infos])
+            late = np.repeat([info.get('TimeLimit.truncated', False) for info in infos], others)
             obs, next_obs = np.concatenate([obs, told['obs']]), np.concatenate([next_obs, told['next_obs']])
-            action, reward = np.concatenate([action, np.repeat(action, others, axis=0)]), np.concatenate(
-                [reward, told['reward']])
-            done = np.concatenate([done, told['done'] | np.repeat(late, others)])
+            action = np.concatenate([action, np.repeat(action, others, axis=0)])
+            reward = np.concatenate([reward, told['reward']])
+            done = np.concatenate([done, told['done'] | late])
             infos = infos + [{'TimeLimit.truncated': bool(end and not failed)}
-                             for end, failed in zip(np.repeat(late, others), told['done'], strict=True)]
+                             for end, failed in zip(late, told['done'], strict=True)]
         super().add(obs, next_obs, action, reward, done, infos)
 
 

@@ -98,8 +98,7 @@ class Member(Alone):
         except RuntimeError as error:
             if self.rank > 0:
                 raise
-            raise LearningError('another worker ended: it was killed, or its message stands above. Resume from the '
-                                'checkpoint.') from error
+            raise _ended('another worker') from error
 
 
 class Asynchronous(Alone):
@@ -154,8 +153,7 @@ class Asynchronous(Alone):
             self._counts[self.size] = 1
         dead = [i for i, other in enumerate(self.others) if not other.is_alive()]
         if dead and not stop:
-            raise LearningError(f'worker {dead[0] + 1} of {self.size} ended: it was killed, or its message stands '
-                                'above. Resume from the checkpoint.')
+            raise _ended(f'worker {dead[0] + 1} of {self.size}')
         return stop
 
     def leave(self) -> None:
@@ -223,6 +221,10 @@ def _join(rank: int, size: int, meeting: Path, lock: Any, work: Callable[..., No
             raise
     finally:
         member.leave()
+
+
+def _ended(worker: str) -> LearningError:
+    return LearningError(f'{worker} ended: it was killed, or its message stands above. Resume from the checkpoint.')
 
 
 def _flat(tensors: list[torch.Tensor]) -> torch.Tensor:

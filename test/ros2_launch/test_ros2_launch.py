@@ -198,8 +198,9 @@ def test_two_robots(launch, domain):
         operator.wait_until(lambda: nodes(operator) == wanted, 'all nodes are there', TIMEOUT)
         operator.wait_until(lambda: operator.node.count_publishers('/clock') == 1, 'one clock', TIMEOUT)
         for name in ('left', 'right'):
-            assert [info.node_namespace for info in operator.node.get_publishers_info_by_topic(
-                f'/{name}/joint_states')] == [f'/{name}']
+            topic = f'/{name}/joint_states'
+            operator.wait_until(lambda t=topic: operator.node.count_publishers(t) > 0, f'{topic} is seen', TIMEOUT)
+            assert [info.node_namespace for info in operator.node.get_publishers_info_by_topic(topic)] == [f'/{name}']
         assert parameter(operator, '/right/shield', 'use_sim_time') is False
     for started in (left, right):
         assert started.interrupt() == 0, started.output()

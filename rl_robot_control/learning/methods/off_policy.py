@@ -223,7 +223,7 @@ def _values(policy: nn.Module, observation: torch.Tensor) -> torch.Tensor:
 
 
 def _common(rules: OffPolicySettings, env: WorldVecEnv) -> dict[str, Any]:
-    others = rules.other_commands if env.world.env.retell(rules.other_commands) else 0
+    others = env.world.env.retell(rules.other_commands)
     return {'replay_buffer_class': RetoldBuffer, 'replay_buffer_kwargs': {'env': env, 'others': others},
             'learning_rate': schedule(rules.learning_rate, rules.final_learning_rate), 'gamma': rules.discount,
             'buffer_size': rules.buffer, 'learning_starts': rules.warm_up, 'batch_size': rules.batch,

@@ -81,7 +81,7 @@ def test_the_same_seed_gives_the_same_policy(algorithm, tmp_path):
 
 
 def test_every_worker_keeps_what_it_gathered(tmp_path):
-    """Two workers of two robots each: 160 steps of each robot, then 80 more of them."""
+    """Two workers of two robots each: 125 steps of each robot, then as many again."""
     asked = settings('sac', workers=2, num_envs=4, steps=500)
     train(asked, tmp_path)
     folder = RunFolder(tmp_path)
