@@ -15,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from rl_robot_control import demo_stages
 from rl_robot_control.demo_stages import DemoSettings, StageContext
@@ -138,8 +139,11 @@ def _mover(bars: Progress, bar: TaskID) -> Callable[[str, float], None]:
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Progress]:
-    with Progress(SpinnerColumn(), TextColumn('[bold]{task.description:<17}'), BarColumn(bar_width=28),
-                  TimeElapsedColumn(), TextColumn('{task.fields[what]}'), console=console) as bars:
+    # on a narrow terminal the last column is broken into lines, and the others are whole
+    with Progress(SpinnerColumn(), TextColumn('[bold]{task.description:<17}', table_column=Column(min_width=17)),
+                  BarColumn(bar_width=10), TimeElapsedColumn(table_column=Column(min_width=7, no_wrap=True)),
+                  TextColumn('{task.fields[what]}', table_column=Column(ratio=1)), console=console,
+                  expand=True) as bars:
         yield bars
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import math
 import os
 import platform
 import shutil
@@ -96,7 +97,8 @@ def learn(context: StageContext) -> dict[str, Any]:
                                     minutes=wanted.minutes), out, resume=_started(out), on_progress=show)
     if not result.finished:
         raise KeyboardInterrupt
-    return {'steps': result.steps, 'minutes': result.minutes, 'mean_return': result.mean_return,
+    return {'steps': result.steps, 'total_steps': result.total_steps, 'minutes': result.minutes,
+            'mean_return': result.mean_return,
             'summary': f'{result.steps / 1e6:.2f} million steps in {result.minutes:.1f} min, return '
                        f'{result.mean_return:.1f}'}
 
@@ -227,6 +229,8 @@ def report(context: StageContext) -> dict[str, Any]:
     from rl_robot_control.report import compose
     page, topics = context.report, context.report.stage('train over topics')
     page.clear_pictures()  # of an earlier attempt
+    if remark := cut_short(page.stage('learn')):
+        page.note(remark)
     context.progress('drawing figures', 0.1)
     curves = [compose.read_curve(context.folder / name / 'metrics.jsonl', label, 'steps', 'mean_return')
               for name, label in ((LEARNING, 'in memory'), (TOPICS, 'over topics'))]
@@ -238,6 +242,17 @@ def report(context: StageContext) -> dict[str, Any]:
         context.progress('drawing the robot', 0.4)
         compose.add_pictures(page, recording, robot)
     return {'summary': f'{len(page.data["figures"])} figures'}
+
+
+def cut_short(learned: dict[str, Any]) -> str:
+    """What to say of learning in memory that its limit of time ended before its budget of steps; else nothing."""
+    steps, wanted = learned.get('steps', 0), learned.get('total_steps', 0)
+    if not 0 < steps < wanted:
+        return ''
+    enough = math.ceil(1.1 * learned['minutes'] * wanted / steps)
+    return (f'Learning ended at its limit of time, after {steps / 1e6:.2f} of {wanted / 1e6:.2f} million steps: the '
+            f'policy may be worse than it can be. At this speed all of them take about {enough} minutes: '
+            f'rl_robot_control demo --minutes {enough}')
 
 
 def _judge(context: StageContext) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 
@@ -23,9 +23,11 @@ def errors() -> Console:
 def progress(what: str) -> Iterator[Callable[[str, float], None]]:
     """A progress bar on stderr; gives the function (text, share in [0, 1]) that moves it."""
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-    columns = (SpinnerColumn(), TextColumn('[bold]{task.description}'), BarColumn(), TimeElapsedColumn(),
-               TextColumn('{task.fields[text]}'))
-    with Progress(*columns, console=errors(), transient=True) as bars:
+    # on a narrow terminal the last column is broken into lines, and the others are whole
+    columns = (SpinnerColumn(), TextColumn('[bold]{task.description}', table_column=Column(no_wrap=True)),
+               BarColumn(bar_width=10), TimeElapsedColumn(table_column=Column(min_width=7, no_wrap=True)),
+               TextColumn('{task.fields[text]}', table_column=Column(ratio=1)))
+    with Progress(*columns, console=errors(), transient=True, expand=True) as bars:
         bar = bars.add_task(what, total=1.0, text='starting')
         yield lambda text, share: bars.update(bar, completed=min(max(share, 0.0), 1.0), text=escape(text))
 

@@ -55,6 +55,7 @@ class TrainingResult:
 
     run_folder: Path
     steps: int
+    total_steps: int  # of the budget, which a limit of time may cut short
     minutes: float
     mean_return: float
     finished: bool  # False: interrupted; the checkpoint allows to resume
@@ -214,8 +215,8 @@ class _Run:
                 self.folder.save(self.state())
             writer.close()
             self.world.env.close()
-        return TrainingResult(run_folder=self.folder.path, steps=self.steps, minutes=self.seconds / 60,
-                              mean_return=mean(self.world.returns), finished=finished)
+        return TrainingResult(run_folder=self.folder.path, steps=self.steps, total_steps=self.total_steps,
+                              minutes=self.seconds / 60, mean_return=mean(self.world.returns), finished=finished)
 
     def follow(self) -> None:
         """Learn along with worker 0 until it stops or is gone; keep what was gathered here."""

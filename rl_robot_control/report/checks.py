@@ -81,15 +81,19 @@ def check_bounds(recording: Recording, robot: RobotModel, limits: ShieldLimits, 
 def _check_targets(recording: Recording, robot: RobotModel, limits: ShieldLimits, control_period: float
                    ) -> list[BoundCheck]:
     commands = recording.commands
-    lower, upper = limits.position_lower - limits.overshoot, limits.position_upper + limits.overshoot
-    seen, led = latest(recording.states.received, commands.sent) >= 0, ~damped(recording)
+    seen, led = _seen(recording), ~damped(recording)
     return [
-        _judge('commanded position', 'rad', robot, commands.received, outside(commands.position, lower, upper), led),
+        _judge('commanded position', 'rad', robot, commands.received, position_excess(recording, limits), led),
         _judge('commanded overshoot', 'rad', robot, commands.received, overshoot_excess(recording, limits), seen & led),
         _judge('reference velocity', 'rad/s', robot, commands.received[1:],
                np.abs(reference_velocity(recording, control_period)) - limits.velocity),
         _judge('implied torque', 'N·m', robot, commands.received, torque_excess(recording, limits), seen),
     ]
+
+
+def _seen(recording: Recording) -> np.ndarray:
+    """Which commands (C,) came after a first state."""
+    return latest(recording.states.received, recording.commands.sent) >= 0
 
 
 def damped(recording: Recording) -> np.ndarray:
@@ -127,18 +131,35 @@ def torque_excess(recording: Recording, limits: ShieldLimits) -> FloatArray:
     return _kinder(recording, excess)
 
 
+def position_excess(recording: Recording, limits: ShieldLimits) -> FloatArray:
+    """How far (C, J) [rad] each command lies beyond the position limits and what a target may overshoot them by.
+
+    A measured joint that is beyond them itself may be drawn back less than all the way, where its swing would drive
+    another joint into its stop: it is held against where it was measured.
+    """
+    command = recording.commands.position
+    lower, upper = limits.position_lower - limits.overshoot, limits.position_upper + limits.overshoot
+
+    def excess(index: np.ndarray) -> FloatArray:
+        q = recording.states.position[index]
+        return outside(command, np.fmin(lower, q), np.fmax(upper, q))
+
+    plain, told = outside(command, lower, upper), _kinder(recording, excess)
+    return np.where(_seen(recording)[:, None], told, plain) if len(told) else plain
+
+
 def overshoot_excess(recording: Recording, limits: ShieldLimits) -> FloatArray:
     """How far (C, J) [rad] each command lies beyond what the measured joint's distance from its limit allows.
 
     Where a robot's targets may overshoot a limit at all, they may by ``OVERSHOOT_SLOPE`` times that distance, so that
-    a joint at its limit is not pushed into it.
+    a joint at its limit is not pushed into it, and one beyond it not farther (see ``position_excess``).
     """
     command, lower, upper = recording.commands.position, limits.position_lower, limits.position_upper
 
     def excess(index: np.ndarray) -> FloatArray:
         q = recording.states.position[index]
-        return outside(command, lower - OVERSHOOT_SLOPE * np.maximum(q - lower, 0.0),
-                       upper + OVERSHOOT_SLOPE * np.maximum(upper - q, 0.0))
+        return outside(command, np.fmin(lower - OVERSHOOT_SLOPE * np.maximum(q - lower, 0.0), q),
+                       np.fmax(upper + OVERSHOOT_SLOPE * np.maximum(upper - q, 0.0), q))
 
     return np.where(np.asarray(limits.overshoot) > 0, _kinder(recording, excess), -np.inf)
 

@@ -104,6 +104,32 @@ def test_a_leg_at_its_limit_must_not_be_sent_beyond(robot, limits):
         assert violations(spoilt, robot, limits)['commanded overshoot'] == expected
 
 
+@pytest.mark.parametrize('name', ['left_ankle_pitch_joint', 'left_elbow_joint'])  # with overshoot and without
+def test_a_joint_beyond_its_limit_may_be_drawn_back_part_of_the_way_but_not_pushed_on(robot, limits, name):
+    j = robot.joint_names.index(name)
+    beyond = limits.position_upper[j] + limits.overshoot[j] + 0.1
+    recording = make_recording(robot)
+    for row in (99, 100):
+        recording = spoil(recording, 'states', 'position', row, j, beyond)
+    for target, expected in ((beyond - 0.05, 0), (beyond + 0.01, 1)):
+        found = violations(spoil(recording, 'commands', 'position', 100, j, target), robot, limits)
+        assert found['commanded position'] == expected
+        assert found['commanded overshoot'] == (expected if limits.overshoot[j] > 0 else 0)
+
+
+def test_before_any_state_the_plain_limits_hold(robot, limits):
+    elbow = robot.joint_names.index('left_elbow_joint')
+    recording = make_recording(robot)
+    states = recording.states
+    later = dataclasses.replace(states, sent=states.sent[1:], received=states.received[1:], stamp=states.stamp[1:],
+                                position=states.position[1:], velocity=states.velocity[1:], effort=states.effort[1:])
+    recording = dataclasses.replace(recording, states=later)
+    beyond = limits.position_upper[elbow] + 0.01
+    recording = spoil(recording, 'states', 'position', 0, elbow, beyond + 1.0)  # not there yet when it is commanded
+    assert violations(spoil(recording, 'commands', 'position', 0, elbow, beyond), robot,
+                      limits)['commanded position'] == 1
+
+
 def test_not_a_number_is_a_violation(robot, limits):
     recording = spoil(make_recording(robot), 'commands', 'position', 100, 3, np.nan)
     found = violations(recording, robot, limits)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 from rich.console import Console
 
-from rl_robot_control import demo
+from rl_robot_control import demo, demo_stages
 from rl_robot_control.errors import BackendError, ConfigurationError
 
 pytest.importorskip('rclpy', reason='the demo needs the ROS 2 client library')
@@ -122,3 +123,19 @@ def test_wrong_names_are_found_before_anything_is_written(stages, tmp_path, chan
         run(tmp_path / 'demo', **changes)
     assert message in str(error.value)
     assert not (tmp_path / 'demo').exists()
+
+
+def test_a_narrow_terminal_shows_times_and_results_whole(stages, tmp_path):
+    console = Console(file=io.StringIO(), width=80)
+    demo.run_demo(tmp_path / 'demo', console=console)
+    [line] = [line for line in console.file.getvalue().splitlines() if 'train over topics is fine' in line]
+    assert re.search(r'train over topics .* 0:00:00 train over topics is fine', line)
+
+
+def test_learning_that_was_cut_short_says_how_much_longer_it_needs():
+    # 4 minutes for half of the steps: 8 for all, and a tenth more, rounded up
+    remark = demo_stages.cut_short({'steps': 1_500_000, 'total_steps': 3_000_000, 'minutes': 4.0})
+    assert '1.50 of 3.00 million steps' in remark
+    assert remark.endswith('demo --minutes 9')
+    assert demo_stages.cut_short({'steps': 3_000_000, 'total_steps': 3_000_000, 'minutes': 3.1}) == ''
+    assert demo_stages.cut_short({'status': 'failed'}) == ''
