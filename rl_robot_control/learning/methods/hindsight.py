@@ -5,7 +5,7 @@ What a robot achieved instead of its goal is learnt from as if it had been the g
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ class HindsightSettings(ContinuousSettings):
     """Hyper-parameters of hindsight experience replay."""
 
     relabelled: PositiveInt = 4  # goals in hindsight for each goal that was really asked for
+    other_commands: Literal[0] = 0  # hindsight has goals of its own
 
 
 class GoalVecEnv(WorldVecEnv):
@@ -103,9 +104,6 @@ class Hindsight(OffPolicy):
 
     def __init__(self, rules: HindsightSettings, world: World) -> None:
         check_goal(world)
-        if rules.other_commands:
-            raise ConfigurationError(f'other_commands is {rules.other_commands}; hindsight has goals of its own, see '
-                                     "'relabelled', and takes 0.")
         normalizer = Normalizer(world.num_observations)
         env = GoalVecEnv(world, normalizer)
         features = {'features_extractor_class': GoalFeatures, 'features_extractor_kwargs': {

@@ -198,6 +198,18 @@ def test_hindsight_needs_a_goal(tmp_path):
         train(settings('her', robot='servo', task='joint_servo'), tmp_path)
 
 
+def test_hindsight_takes_no_other_commands(tmp_path):
+    """It has goals of its own."""
+    path = tmp_path / 'other.yaml'
+    text = ('name: other\nmethod: hindsight\nsettings: {algorithm: sac, num_envs: 4, steps: 1000, horizon: 125, '
+            'learning_rate: 1.0e-3, discount: 0.95, buffer: 1000, warm_up: 500, hidden: [8], other_commands: ')
+    path.write_text(f'{text}0}}\n')
+    assert load_algorithm(str(path), 'reach')[1].other_commands == 0
+    path.write_text(f'{text}8}}\n')
+    with pytest.raises(ConfigurationError, match="key 'other_commands' is 8: Input should be 0"):
+        load_algorithm(str(path), 'reach')
+
+
 def test_hindsight_learns_from_what_was_achieved():
     """The reward of a relabelled step is 0 where the achieved goal is the new one, and -1 a metre away."""
     made = World(make_training_env(load_tasks('push', load_robot('pusher')), 2, 1), 1)
