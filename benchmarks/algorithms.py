@@ -356,7 +356,7 @@ ROWS = {row.name: row for row in (
     learns('reach', 'tqc', 15_000, 0.8, 'actor-critic'),
     learns('reach', 'crossq', 15_000, 0.8, 'actor-critic'),
     learns('stand', 'ppo', 600_000, 0.5, 'actor-critic'),
-    learns('walk', 'ppo', 1_000_000, 0.5, 'actor-critic'),
+    learns('walk', 'ppo', 1_500_000, 0.5, 'actor-critic'),
     learns('stand', 'sac', 20_000, 0.1, 'actor-critic'),
     learns('walk', 'sac', 20_000, 0.05, 'actor-critic'),
     learns('balance', 'sac', 15_000, 0.8, 'actor-critic'),
@@ -371,11 +371,11 @@ ROWS = {row.name: row for row in (
     curriculum('reach_curriculum', 'reach', 'ppo', 15_000, 8, 4.5),
     curriculum('walk_curriculum', 'walk_wide', 'ppo', 200_000, 8, 20.0),
     randomised('reach', 200_000, 100_000),
-    randomised('walk', 1_000_000, 900_000, 'walk_robust_curriculum'),
+    randomised('walk', 1_500_000, 900_000, 'walk_robust_curriculum'),
     several('table_skills', ('table_reach', 'table_push', 'table_hold'), 'sac', 8_000),
     several('stand_walk', ('stand', 'walk'), 'ppo', 300_000),
     transferred('stand', 'walk', 600_000, 300_000),
-    transferred('walk', 'walk_payload', 1_000_000, 200_000),
+    transferred('walk', 'walk_payload', 1_500_000, 200_000),
     *taught('reach', 200_000),
 )}
 
