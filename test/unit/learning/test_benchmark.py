@@ -1,6 +1,6 @@
 """The table of algorithms: its short form learns, and what was measured is gone on with and written into a page."""
 
-import importlib.util
+import importlib
 import json
 import subprocess
 import sys
@@ -17,12 +17,21 @@ SCRIPT = ROOT / 'benchmarks' / 'algorithms.py'
 
 
 @pytest.fixture(scope='module')
-def benchmark():
-    spec = importlib.util.spec_from_file_location('algorithms', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules['algorithms'] = module  # its dataclasses look themselves up there
-    spec.loader.exec_module(module)
-    return module
+def modules():
+    """Imports a module of the benchmarks' folder by name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPT.parent)
+        yield importlib.import_module
+
+
+@pytest.fixture
+def benchmark(modules):
+    return modules('algorithms')
+
+
+@pytest.fixture
+def rows(modules):
+    return modules('algorithm_rows')
 
 
 def test_the_short_form_beats_random(benchmark, tmp_path):
@@ -77,10 +86,10 @@ def test_who_never_got_there_had_its_whole_budget(benchmark, tmp_path):
     assert 'steps 2,950, steps of sac 10,000 (1 of 2 never)' in line and line.endswith('| met |')
 
 
-def test_scripts_do_what_they_are_measured_for(benchmark):
+def test_scripts_do_what_they_are_measured_for(rows):
     """By hand: hanging still and asked for 1 rad, the servo is given 2 / 1.5 and so its bound."""
-    assert benchmark.Script(benchmark.servo_script)(np.array([[1.0, 0.0, 0.0]])).tolist() == [[1.0]]
-    assert benchmark.balance_script(np.array([[0.0, 0.1, 0.0, 0.0]])).tolist() == [[0.6]]
+    assert rows.Script(rows.servo_script)(np.array([[1.0, 0.0, 0.0]])).tolist() == [[1.0]]
+    assert rows.balance_script(np.array([[0.0, 0.1, 0.0, 0.0]])).tolist() == [[0.6]]
 
 
 def test_an_unknown_row_is_refused(tmp_path):
