@@ -30,9 +30,9 @@ class RealTimeBackend:
 
     A thread listens. With the first complete state of a period it wakes ``step``; where no command was given in the
     whole period before, because the learner learns, saves or waits, it repeats the latest target, so that the shield
-    does not take the learner for dead. Once the shield has latched, it repeats nothing. An observation that has grown
-    old meanwhile is not acted on at once: the command goes out with the next period, and lasts a whole one. If this
-    process dies, commands cease, and the shield brakes.
+    does not take the learner for dead. Once the shield has latched or a step has failed, it repeats nothing. An
+    observation that has grown old meanwhile is not acted on at once: the command goes out with the next period, and
+    lasts a whole one. If this process dies, commands cease, and the shield brakes.
 
     A free base must be held, as by a gantry: it counts as resting where it hangs, so that no odometry is needed.
 
@@ -122,20 +122,11 @@ class RealTimeBackend:
         with self._news:
             if self._state is None:
                 raise RuntimeError('reset() comes before step()')
-            self._check_shield()
-            if self._period != self._given:
-                self.late += 1
-                self._await_period()
-            self._target, passed = command.position.copy(), self._passed
-            self._publish()
-            self._commanded = self._period
-            self._await_period()
-            self._check_shield()
-            self._wait(lambda: self._passed > passed, time.monotonic() + self._timeout, lambda: (
-                f'the shield has sent nothing on {self._echo.name} for {self._timeout:g} s after a command. It said '
-                f'last: {self._shield_says}.'))
-            self._given, self.applied = self._period, self._told
-            return self._state
+            try:
+                return self._step(command)
+            except BaseException:
+                self._target = None  # who sees to what went wrong must not find the robot on its way
+                raise
 
     def push(self, velocity: FloatArray, index: np.ndarray) -> None:
         """Nobody pushes a robot that is real."""
@@ -222,6 +213,22 @@ class RealTimeBackend:
         self._commands.publish(self._codec.serialize(self._target[0], self._stamp))
 
     # the thread that steps
+
+    def _step(self, command: JointCommand) -> RobotState:
+        self._check_shield()
+        if self._period != self._given:
+            self.late += 1
+            self._await_period()
+        self._target, passed = command.position.copy(), self._passed
+        self._publish()
+        self._commanded = self._period
+        self._await_period()
+        self._check_shield()
+        self._wait(lambda: self._passed > passed, time.monotonic() + self._timeout, lambda: (
+            f'the shield has sent nothing on {self._echo.name} for {self._timeout:g} s after a command. It said last: '
+            f'{self._shield_says}.'))
+        self._given, self.applied = self._period, self._told
+        return self._state
 
     def _await_period(self) -> None:
         """Wait for the next period to begin."""
