@@ -102,7 +102,7 @@ def find_segments(recording: Recording) -> list[tuple[float, float, tuple[float,
 
 
 def judge_segments(recording: Recording, gait_period: float = 0.8) -> list[Segment]:
-    """How well the robot followed each velocity command; segments too short to be judged are left out.
+    """How well the robot followed each velocity command; left out are segments without a stride of states to judge.
 
     Args:
         recording: What was recorded.
@@ -113,9 +113,9 @@ def judge_segments(recording: Recording, gait_period: float = 0.8) -> list[Segme
     judged = []
     for start, end, command in find_segments(recording):
         inside = (base.received >= start + SETTLING) & (base.received <= end)
-        if end - start < SETTLING + gait_period or inside.sum() < 2:
-            continue
         times = base.received[inside]
+        if not len(times) or times[-1] - times[0] < gait_period:
+            continue
         mean_x, mean_y, mean_rate = (_mean(times, v[inside]) for v in (velocity[:, 0], velocity[:, 1], rate))
         cycle_x = moving_average(times, velocity[inside, 0], gait_period)
         cycle_rate = moving_average(times, rate[inside], gait_period)

@@ -33,6 +33,16 @@ def test_errors_of_a_glide(robot):
     assert (walk.start, walk.end) == (pytest.approx(2.0002), pytest.approx(9.9802))
 
 
+def test_less_than_a_stride_of_states_is_not_judged(robot):
+    # Told to walk from 2.0 s to the end at 3.82 s, judged from 3.0 s on: the 0.8 s of a stride, if all states came.
+    recording = make_recording(robot, seconds=3.84)
+    late = recording.base.stamp > 3.1  # of the rest, 0.7 s are left
+    base = dataclasses.replace(recording.base, **{field.name: getattr(recording.base, field.name)[
+        (recording.base.stamp < 3.0) | late] for field in dataclasses.fields(recording.base)})
+    assert [s.forward for s in checks.judge_segments(recording)] == [False, True]
+    assert [s.forward for s in checks.judge_segments(dataclasses.replace(recording, base=base))] == [False]
+
+
 def test_the_first_second_is_not_judged_and_sway_cancels_over_a_stride(robot):
     recording = make_recording(robot, speed=0.6)
     base, times = recording.base, recording.base.stamp
