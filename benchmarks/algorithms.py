@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -157,8 +157,8 @@ MEASURED = {'return': '{:.3g}'.format, 'success': '{:.2f}'.format, 'steps': '{:.
             'seconds': '{:.0f}'.format}  # of a trial, and how a file says it
 
 
-def main() -> None:
-    """Run what is asked for on the command line."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Run what is asked for on the command line, or by the same words."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--rows', nargs='+', metavar='ROW', help='of the table; default all')
     parser.add_argument('--seeds', type=int, default=3)
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument('--list', action='store_true', help='print the names of the rows')
     parser.add_argument('--trial', nargs=2, metavar=('ROW', 'SEED'), help='one trial, in this process')
     parser.add_argument('--cores', nargs='+', type=int, help='that a trial may use')
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if arguments.cores:
         os.sched_setaffinity(0, arguments.cores)
     if arguments.list:

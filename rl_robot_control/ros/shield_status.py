@@ -9,13 +9,17 @@ status, too.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from rl_robot_control.ros.diagnostics import make_status
-from rl_robot_control.shield import Shield, ShieldMode, ShieldOutput
+from rl_robot_control.shield import ShieldMode, ShieldOutput
+
+if TYPE_CHECKING:
+    from rl_robot_control.shield import Shield
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 _LEVELS = {ShieldMode.STARTING: WARN, ShieldMode.READY: OK, ShieldMode.ACTIVE: OK, ShieldMode.BRAKING: WARN,

@@ -250,12 +250,19 @@ def reduced(shape: Shape) -> Shape:
     if len(corners) <= _FEW:
         return shape
     kept = np.unique((corners @ _directions(_FEW).T).argmax(axis=0))
-    while True:
-        chosen, outside = np.ascontiguousarray(corners[kept]), np.zeros(len(corners))
-        excess(chosen, corners, outside)
-        if outside.max() <= _FINE or len(kept) >= _MANY:
-            return Shape(chosen, shape.radius + float(outside.max()))
+    outside = _outside(corners[kept], corners)
+    while outside.max() > _FINE and len(kept) < _MANY:
         kept = np.union1d(kept, _spread(corners, outside))
+        far = outside > _FINE  # what was near enough is so to a larger hull
+        outside[far] = np.minimum(outside[far], _outside(corners[kept], corners[far]))
+    return Shape(np.ascontiguousarray(corners[kept]), shape.radius + float(outside.max()))
+
+
+def _outside(chosen: FloatArray, corners: FloatArray) -> FloatArray:
+    """How far corners (N, 3) lie outside the hull of chosen ones at most, zero within it (N,) [m]."""
+    distance = np.zeros(len(corners))
+    excess(chosen, corners, distance)
+    return distance
 
 
 def _spread(corners: FloatArray, outside: FloatArray) -> np.ndarray:

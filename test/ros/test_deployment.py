@@ -45,7 +45,7 @@ def test_a_walking_robot_is_switched_and_survives_a_policy_that_fails(tmp_path):
     failing = write_walking_policy_that_fails(tmp_path / 'hasty.onnx', above=0.55)
     result = deploy(read_policy(failing), also=['steady=unitree_g1_walk'], fallback='steady', out=tmp_path, record=True,
                     profile=parse_profile('stand:1 forward:2@0.5 use_steady:2 use_hasty:1 forward:1@0.5 forward:2@0.6 '
-                                          'use_steady:0.5 forward:2@0.5 stop:1'))
+                                          'use_steady:0.5 forward:2.5@0.5 stop:1'))
     assert result.interruption == ''
     log = (result.log_directory / 'inference.log').read_text()
     assert "policy 'hasty' failed, 'steady' took over" in log

@@ -25,12 +25,14 @@ def test_every_fault_is_answered(monkeypatch):
     """Reaction times are measured, not asserted: on a loaded machine they say nothing. docs/safety.md has them."""
     monkeypatch.delenv('ROS_DOMAIN_ID', raising=False)
     matrix, words = load('fault_matrix'), []
-    found = matrix.measure(2, progress=words.append)
+    found = matrix.measure(1, progress=words.append)
     print('\n'.join(matrix.table(found)))
     assert set(found) == {row.name for row in matrix.ROWS}
     # On a machine that stalls, a trial may show another fault than the one that was made; not twice.
-    silent = [name for name, times in found.items() if len(times) != 2 or not any(map(math.isfinite, times))]
-    assert not silent, '\n'.join(words)
+    silent = [name for name, times in found.items() if not all(map(math.isfinite, times))]
+    again = matrix.measure(1, tuple(silent), progress=words.append) if silent else {}
+    assert all(math.isfinite(seconds) for times in again.values() for seconds in times), '\n'.join(words)
+    assert all(len(times) == 1 for times in (found | again).values())
 
 
 def test_the_soak_writes_what_it_saw(monkeypatch, tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,12 @@ def test_importable_without_ros(module):
     top = [alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names]
     top += [node.module for node in tree.body if isinstance(node, ast.ImportFrom)]
     assert not any(is_ros(name) for name in top)
+
+
+@pytest.mark.parametrize('node', ['supervisor', 'monitor', 'unitree'])
+def test_what_only_watches_loads_no_compiled_kernel(node):
+    """The supervisor is to be there before the shield is, whose kernel takes a second to load."""
+    pytest.importorskip('rclpy')
+    code = f'import rl_robot_control.nodes.{node}, sys; print([m for m in ("numba", "mujoco") if m in sys.modules])'
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout.strip() == '[]'

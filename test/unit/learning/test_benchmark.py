@@ -2,8 +2,6 @@
 
 import importlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -34,18 +32,17 @@ def rows(modules):
     return modules('algorithm_rows')
 
 
-def test_the_short_form_beats_random(benchmark, tmp_path):
+def test_the_short_form_beats_random(benchmark, tmp_path, capsys):
     """DQN turns the joint to the target; the row's own demand is met, and a second run measures nothing anew."""
     page = tmp_path / 'page.md'
     page.write_text('# Page\n<!-- algorithms -->\nmeasured before\n\n| family | what |\n|---|---|\n'
                     '| value-based | `dqn` on `joint_servo` | old |\n| value-based | `dqn` on `balance` | stays |\n'
                     '<!-- end -->\nrest\n')
-    command = [sys.executable, str(SCRIPT), '--short', '--out', str(tmp_path / 'out'), '--into', str(page)]
     for _ in range(2):
-        result = subprocess.run(command, capture_output=True, text=True, timeout=110)
-        assert result.returncode == 0, result.stderr
-        assert result.stdout.splitlines()[-1].endswith('| 1 | met |')
-    assert 'done' not in result.stderr
+        benchmark.main(['--short', '--out', str(tmp_path / 'out'), '--into', str(page)])
+        said = capsys.readouterr()
+        assert said.out.splitlines()[-1].endswith('| 1 | met |'), said.err
+    assert 'done' not in said.err
     text = page.read_text()
     assert 'old' not in text and '`dqn` on `joint_servo`' in text and text.endswith('<!-- end -->\nrest\n')
     assert '| value-based | `dqn` on `balance` | stays |' in text and text.count('measured before') == 1
@@ -92,7 +89,7 @@ def test_scripts_do_what_they_are_measured_for(rows):
     assert rows.balance_script(np.array([[0.0, 0.1, 0.0, 0.0]])).tolist() == [[0.6]]
 
 
-def test_an_unknown_row_is_refused(tmp_path):
-    result = subprocess.run([sys.executable, str(SCRIPT), '--rows', 'nonsense', '--out', str(tmp_path)],
-                            capture_output=True, text=True, timeout=60)
-    assert result.returncode == 2 and "there is no row 'nonsense'; --list prints their names" in result.stderr
+def test_an_unknown_row_is_refused(benchmark, tmp_path, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        benchmark.main(['--rows', 'nonsense', '--out', str(tmp_path)])
+    assert "there is no row 'nonsense'; --list prints their names" in capsys.readouterr().err
