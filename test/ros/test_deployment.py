@@ -41,11 +41,12 @@ def test_drives_the_robot_and_stops_everything(tmp_path):
 
 
 def test_a_walking_robot_is_switched_and_survives_a_policy_that_fails(tmp_path):
-    # From faster than this the bundled walk itself does not always stop: standing was not part of its training.
-    failing = write_walking_policy_that_fails(tmp_path / 'hasty.onnx', above=0.55)
+    # The bundled walk does not always stop: of 16 drives with stops from 0.5 and 0.6 m/s on a busy machine two ended in
+    # a fall, of 20 with these speeds none.
+    failing = write_walking_policy_that_fails(tmp_path / 'hasty.onnx', above=0.35)
     result = deploy(read_policy(failing), also=['steady=unitree_g1_walk'], fallback='steady', out=tmp_path, record=True,
-                    profile=parse_profile('stand:1 forward:2@0.5 use_steady:2 use_hasty:1 forward:1@0.5 forward:2@0.6 '
-                                          'use_steady:0.5 forward:2.5@0.5 stop:1'))
+                    profile=parse_profile('stand:1 forward:2@0.3 use_steady:2 use_hasty:1 forward:1@0.3 forward:2@0.4 '
+                                          'use_steady:0.5 forward:2.5@0.3 stop:1'))
     assert result.interruption == ''
     log = (result.log_directory / 'inference.log').read_text()
     assert "policy 'hasty' failed, 'steady' took over" in log
@@ -53,8 +54,8 @@ def test_a_walking_robot_is_switched_and_survives_a_policy_that_fails(tmp_path):
     recording = read_recording(result.recording, robot)
     found = summarise(recording, robot, ShieldLimits.from_robot(robot), 0.02, 1.0)
     assert not found['fell'] and found['max_tilt'] < 0.5
-    last = [segment for segment in found['segments'] if segment['command'][0] == 0.5][-1]
-    assert last['mean_velocity'][0] > 0.25  # it walks on, once somebody has chosen
+    last = [segment for segment in found['segments'] if segment['command'][0] == 0.3][-1]
+    assert last['mean_velocity'][0] > 0.15  # it walks on, once somebody has chosen
 
 
 def test_a_refusal_comes_with_its_reason(tmp_path):
