@@ -36,7 +36,7 @@ from rl_robot_control.ros import interface
 from rl_robot_control.ros.backend import RosBackend
 from rl_robot_control.ros.diagnostics import own_status
 from rl_robot_control.ros.parameters import ROBOT_ROWS, Parameter, ParameterTable, declare_robot
-from rl_robot_control.ros.processes import die_with_parent, ignore_interrupts
+from rl_robot_control.ros.processes import Interrupts, die_with_parent
 from rl_robot_control.ros.real_time_backend import RealTimeBackend, renamed_topics
 from rl_robot_control.tasks.task import load_task
 
@@ -124,11 +124,12 @@ class TrainingNode(Node):
 def main() -> None:
     """Run the node; the exit code is 0 after an orderly end, also after an interrupt, and 1 after an error."""
     die_with_parent()
+    interrupts = Interrupts()
     node, code = None, 0
     try:
         # SIGTERM ends training as Ctrl-C does, through an exception that lets the trainer write its checkpoint; rclpy's
         # own handlers would shut the context down under it.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, interrupts)
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = TrainingNode()
         result = node.train()
@@ -143,7 +144,7 @@ def main() -> None:
         print(f'error: {error}', file=sys.stderr, flush=True)
         code = 1
     finally:
-        ignore_interrupts()
+        interrupts.ending = True
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()

@@ -6,6 +6,7 @@ a log file, and is stopped by SIGINT, then SIGTERM, then SIGKILL.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import importlib.util
@@ -56,11 +57,24 @@ def die_with_parent() -> None:
         sys.exit(1)
 
 
-def ignore_interrupts() -> None:
-    """Let no further Ctrl-C disturb an orderly end; the one that is just coming in does not, either."""
-    while signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+class Interrupts:
+    """What Ctrl-C does in a node: raises ``KeyboardInterrupt`` in the main thread, until ``ending`` is set.
+
+    An attribute and not a function, because Python runs a handler at the next call or turn of a loop: one that comes in
+    at that moment would leave the very function that was to ignore it. Make it before ``rclpy.init``, whose own handler
+    passes the signal on to this one.
+    """
+
+    def __init__(self) -> None:
+        self.ending = False
+        if callable(signal.getsignal(signal.SIGINT)):  # else the process was started to ignore it
+            signal.signal(signal.SIGINT, self)
+            # without it the interpreter's end brings back the default handler, which kills
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+
+    def __call__(self, *_: object) -> None:
+        if not self.ending:
+            raise KeyboardInterrupt
 
 
 class Domain:

@@ -27,7 +27,7 @@ from rl_robot_control.ros import interface
 from rl_robot_control.ros.interface import Topic
 from rl_robot_control.ros.message_text import definition, type_name
 from rl_robot_control.ros.parameters import ROBOT_ROWS, Parameter, ParameterTable, declare_robot
-from rl_robot_control.ros.processes import die_with_parent, ignore_interrupts
+from rl_robot_control.ros.processes import Interrupts, die_with_parent
 
 PARAMETERS = ParameterTable('Recorder', (
     *ROBOT_ROWS,
@@ -150,6 +150,7 @@ def _count(sequence: int | None) -> int:
 def main() -> int:
     """Record until Ctrl-C or SIGTERM; the process's exit code."""
     die_with_parent()
+    interrupts = Interrupts()
     recorder = None
     try:
         rclpy.init(args=sys.argv)
@@ -161,7 +162,7 @@ def main() -> int:
         print(f'error: {error}', file=sys.stderr)
         return 2
     finally:
-        ignore_interrupts()  # a second Ctrl-C must not cost the file its index
+        interrupts.ending = True  # a second Ctrl-C must not cost the file its index
         if recorder is not None:
             recorder.file.close()
             recorder.destroy_node()

@@ -13,7 +13,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from rl_robot_control.errors import RobotControlError
-from rl_robot_control.ros.processes import die_with_parent, ignore_interrupts
+from rl_robot_control.ros.processes import Interrupts, die_with_parent
 
 LONGEST_WAIT = 0.1  # of one turn of the executor [s]
 
@@ -48,6 +48,7 @@ def run_node(factory: Callable[[], Node], loop: Callable[[Any, Any], None] = spi
         The exit code: 0 after an orderly end, 1 after an error that its reader can mend.
     """
     die_with_parent()
+    interrupts = Interrupts()
     node = executor = None
     code = 0
     try:
@@ -64,12 +65,14 @@ def run_node(factory: Callable[[], Node], loop: Callable[[Any, Any], None] = spi
         print(f'error: {error}', file=sys.stderr, flush=True)
         code = 1
     except Exception:
+        interrupts.ending = True
         if rclpy.ok():
             raise
         # else a signal has shut the context down in the middle of a call, e.g. of a publication
     finally:
-        # Ctrl-C may arrive twice (ros2 launch passes on what the terminal has sent already): not in the middle of this.
-        ignore_interrupts()
+        # Ctrl-C may arrive twice (ros2 launch passes on what the terminal has sent already), and the context may shut
+        # down for it before Python hears of it: not in the middle of this.
+        interrupts.ending = True
         if executor is not None:
             executor.shutdown()
         if node is not None:

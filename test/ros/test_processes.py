@@ -75,6 +75,17 @@ def test_a_node_that_was_stopped_in_its_tracks_is_still_ended(group):
     assert group.stop('shield') == 0
 
 
+def test_a_hail_of_interrupts_disturbs_no_end(group):
+    node = group.start('shield', {'robot': 'unitree_g1'})
+    with Graph(group.domain.id) as graph:
+        group.wait_until(lambda: graph.has_topic('shield/status'), 'the shield runs')
+    deadline = time.monotonic() + 10.0
+    while node.running() and time.monotonic() < deadline:
+        node.signal(signal.SIGINT)
+        time.sleep(0.001)
+    assert node.process.returncode == 0, node.log.read_text()
+
+
 def test_two_runs_get_two_domains(monkeypatch):
     monkeypatch.delenv('ROS_DOMAIN_ID', raising=False)
     first, second = Domain(), Domain()
