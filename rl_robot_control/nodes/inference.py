@@ -231,6 +231,9 @@ class InferenceNode(LifecycleNode):
 
     def _user_of(self, name: str) -> Callable[[Any, Any], Any]:
         def use(_: Any, response: Any) -> Any:
+            if self.core is None:  # cleaned up while the request was waiting
+                response.success, response.message = False, 'no policy is loaded; configure the node.'
+                return response
             try:
                 problem = self.core.switch(name, self._listener.state(), self._listener.age(), time.monotonic())
             except MessageError as error:
@@ -315,11 +318,13 @@ class InferenceNode(LifecycleNode):
         self.destroy_timer(self._timer)
         self._timer = None
 
+    def _answers(self) -> bool:
+        """Whether states are answered; what the executor had queued comes even after its timer's end."""
+        return self._timer is not None and not self._timer.is_canceled()
+
     def _heard(self) -> None:
         """A message of the robot has come: answer the state at once, where one is complete and a period is due."""
-        if self._timer is None or self._timer.is_canceled():
-            return
-        if not self._listener.complete():
+        if not self._answers() or not self._listener.complete():
             return
         now = time.monotonic()
         self._pace.hear(now)
@@ -328,6 +333,8 @@ class InferenceNode(LifecycleNode):
 
     def _look(self) -> None:
         """Answer what there is where no complete state has come in time, so that silence is noticed, too."""
+        if not self._answers():
+            return
         now = time.monotonic()
         if self._pace.due(now, complete=False):
             self._step(now, complete=False)

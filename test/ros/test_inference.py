@@ -7,13 +7,18 @@ import signal
 
 import numpy as np
 import pytest
+import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from policy_files import Fragile, standing_policy, write_standing_policy
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
 from rig import TIMEOUT, hanging_robot
 from std_srvs.srv import Trigger
 
 from rl_robot_control.errors import BackendError, BackendTimeoutError
+from rl_robot_control.nodes.inference import InferenceNode
 from rl_robot_control.robots import load_robot
 from rl_robot_control.ros import interface
 
@@ -176,6 +181,22 @@ def test_goes_through_its_lifecycle(rig, stop_inference):
     rig.listen(0.5)
     assert len(rig.commands) == count
     assert operator.change_state('inference', 'configure')
+
+
+def test_a_look_that_was_due_during_the_cleanup_finds_nothing_to_do(rig):
+    # The events executor runs a timer's callback that it had queued although the timer has been destroyed meanwhile.
+    rclpy.init(domain_id=rig.group.domain.id, signal_handler_options=SignalHandlerOptions.NO)
+    node = InferenceNode()
+    try:
+        node.set_parameters([Parameter(name, value=value) for name, value in {
+            'policy': str(standing_policy()), 'shield': '', 'driver': '', 'activation_patience': 0.0}.items()])
+        assert node.trigger_configure() is TransitionCallbackReturn.SUCCESS, node.problem
+        assert node.trigger_cleanup() is TransitionCallbackReturn.SUCCESS, node.problem
+        node._look()
+        node._heard()
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
 
 
 def test_follows_velocity_commands_within_reason(rig, stop_inference):
