@@ -19,7 +19,7 @@ brakes. If that lasts for ``give_up_time``, the node deactivates itself and wait
 Subscribes: ``joint_states``, ``imu``, ``cmd_vel``, ``goal`` (a target in the base frame); ``odom`` and
 ``contacts/<frame>`` only if the policy needs them.
 Publishes: ``policy/command`` (stamp = observation that it answers), ``diagnostics`` (phase, rate, jitter, latency).
-Serves: ``inference/use/<name>`` for each loaded policy.
+Serves: ``inference/use/<name>`` for each policy that it has loaded; refused after a cleanup.
 Calls: ``get_parameters`` and ``set_parameters_atomically`` of the shield and the driver, for the gains.
 
 The garbage collector stays on, but what exists after configuring is frozen (``gc.freeze``): a collection in the loop
@@ -123,6 +123,8 @@ class InferenceNode(LifecycleNode):
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._entities: list[Callable[[], Any]] = []  # how to undo what configuring created
         self._timer = None
+        # They stay: rclpy still takes requests of a service that has been destroyed, and then fails to answer them.
+        self._users: dict[str, Any] = {}
         self._reported, self._note = Phase.IDLE, ''
         self.problem, self._unanswered = '', False  # why the latest transition was refused; whether by a silence
         self.create_timer(1.0, self._report, clock=self._steady)
@@ -213,9 +215,8 @@ class InferenceNode(LifecycleNode):
         self._target = TargetCommand((0.0,) * 3, (0.0,) * 3)
         self._follow_active()
         self._listen(policies.robot, policies.needed)
-        for name in policies.manifests:
-            service = interface.use_policy(name).server(self, self._user_of(name))
-            self._entities.append(lambda service=service: self.destroy_service(service))
+        for name in policies.manifests.keys() - self._users.keys():
+            self._users[name] = interface.use_policy(name).server(self, self._user_of(name))
 
     def _tell_assumptions(self) -> None:
         for name, manifest in self._policies.manifests.items():
@@ -231,8 +232,8 @@ class InferenceNode(LifecycleNode):
 
     def _user_of(self, name: str) -> Callable[[Any, Any], Any]:
         def use(_: Any, response: Any) -> Any:
-            if self.core is None:  # cleaned up while the request was waiting
-                response.success, response.message = False, 'no policy is loaded; configure the node.'
+            if self.core is None or name not in self._policies.manifests:
+                response.success, response.message = False, f"policy '{name}' is not loaded; configure with it."
                 return response
             try:
                 problem = self.core.switch(name, self._listener.state(), self._listener.age(), time.monotonic())

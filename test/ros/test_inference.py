@@ -4,6 +4,7 @@ import array
 import dataclasses
 import math
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from rl_robot_control.errors import BackendError, BackendTimeoutError
 from rl_robot_control.nodes.inference import InferenceNode
 from rl_robot_control.robots import load_robot
 from rl_robot_control.ros import interface
+from rl_robot_control.ros.runtime import make_executor
 
 pytestmark = pytest.mark.realtime
 
@@ -183,18 +185,33 @@ def test_goes_through_its_lifecycle(rig, stop_inference):
     assert operator.change_state('inference', 'configure')
 
 
-def test_a_look_that_was_due_during_the_cleanup_finds_nothing_to_do(rig):
-    # The events executor runs a timer's callback that it had queued although the timer has been destroyed meanwhile.
+def test_what_was_queued_during_the_cleanup_does_no_harm(rig):
+    # The events executor runs what it had queued although its timer or service has been destroyed meanwhile.
     rclpy.init(domain_id=rig.group.domain.id, signal_handler_options=SignalHandlerOptions.NO)
-    node = InferenceNode()
+    node, executor = InferenceNode(), make_executor()
+    executor.add_node(node)
+
+    def spin_until(condition):
+        deadline = time.monotonic() + TIMEOUT
+        while not condition():
+            assert time.monotonic() < deadline
+            executor.spin_once(timeout_sec=0.02)
+
     try:
         node.set_parameters([Parameter(name, value=value) for name, value in {
             'policy': str(standing_policy()), 'shield': '', 'driver': '', 'activation_patience': 0.0}.items()])
         assert node.trigger_configure() is TransitionCallbackReturn.SUCCESS, node.problem
+        service = interface.use_policy(node.core.active)
+        client = node.create_client(service.type, service.name)
+        spin_until(client.service_is_ready)
+        answer = client.call_async(service.type.Request())
         assert node.trigger_cleanup() is TransitionCallbackReturn.SUCCESS, node.problem
         node._look()
         node._heard()
+        spin_until(answer.done)
+        assert not answer.result().success and 'is not loaded' in answer.result().message
     finally:
+        executor.shutdown()
         node.destroy_node()
         rclpy.shutdown()
 

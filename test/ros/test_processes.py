@@ -67,18 +67,21 @@ def test_a_condition_that_never_holds_is_named(group):
         group.wait_until(lambda: False, 'pigs fly', timeout=0.1)
 
 
-def test_a_node_that_was_stopped_in_its_tracks_is_still_ended(group):
+def running_shield(group):
     node = group.start('shield', {'robot': 'unitree_g1'})
     with Graph(group.domain.id) as graph:
         group.wait_until(lambda: graph.has_topic('shield/status'), 'the shield runs')
+    return node
+
+
+def test_a_node_that_was_stopped_in_its_tracks_is_still_ended(group):
+    node = running_shield(group)
     node.signal(signal.SIGSTOP)
     assert group.stop('shield') == 0
 
 
 def test_a_hail_of_interrupts_disturbs_no_end(group):
-    node = group.start('shield', {'robot': 'unitree_g1'})
-    with Graph(group.domain.id) as graph:
-        group.wait_until(lambda: graph.has_topic('shield/status'), 'the shield runs')
+    node = running_shield(group)
     deadline = time.monotonic() + 10.0
     while node.running() and time.monotonic() < deadline:
         node.signal(signal.SIGINT)
